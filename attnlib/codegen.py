@@ -1,0 +1,212 @@
+"""One sympy expression, four engines: NumPy, torch (with autograd), mpmath at any precision, and JavaScript.
+
+The printers are sympy's own.  This module adds what they lack: sums over a symbolic number of keys, indices that start
+at one on the page and at zero in memory, and subexpressions shared across such sums.
+"""
+
+import keyword
+from collections.abc import Callable, Mapping
+from textwrap import indent
+
+import sympy as sp
+from sympy.printing.jscode import JavascriptCodePrinter
+from sympy.printing.numpy import NumPyPrinter
+from sympy.printing.pycode import MpmathPrinter
+from sympy.printing.pytorch import TorchPrinter
+
+JAVASCRIPT_LOOPS = """\
+const list = (first, last, term) => Array.from({ length: last - first + 1 }, (_, offset) => term(first + offset));
+const sum = (first, last, term) => { let all = 0; for (let i = first; i <= last; i++) all += term(i); return all; };
+"""
+
+
+class _FromOne:
+    """Prints an index that starts at one as an offset that starts at zero, and a sum as a loop."""
+
+    def _print_Indexed(self, expr):
+        return self._print(expr.base.label) + "".join(f"[{self._print(index - 1)}]" for index in expr.indices)
+
+    def _print_Sum(self, expr):
+        body, *limits = expr.args
+        text = self._print(body)
+        for index, first, last in limits:
+            text = self.sum_loop.format(text=text, index=index, first=self._print(first), last=self._print(last))
+        return text
+
+
+class _Python(_FromOne):
+    sum_loop = "sum({text} for {index} in range({first}, {last} + 1))"
+    list_loop = "[{text} for {index} in range({first}, {last} + 1)]"
+
+
+class _NumPy(_Python, NumPyPrinter):
+    pass
+
+
+class _Torch(_Python, TorchPrinter):
+    def _print_Pow(self, expr):
+        # TorchPrinter's sqrt wants a tensor; a power takes the numbers that occur in constants too.
+        return f"({self._print(expr.base)})**({float(expr.exp) if expr.exp.is_Number else self._print(expr.exp)})"
+
+
+class _Mpmath(_Python, MpmathPrinter):
+    pass
+
+
+class _JavaScript(_FromOne, JavascriptCodePrinter):
+    sum_loop = "sum({first}, {last}, ({index}) => {text})"
+    list_loop = "list({first}, {last}, ({index}) => {text})"
+
+
+class Law:
+    """A named formula, or several, that every engine can run.
+
+    Parameters
+    ----------
+    name : str
+        The function's name in the generated code.
+    arguments : sequence of Symbol or IndexedBase
+        Its arguments, in order; an `IndexedBase` is an array (nested lists in JavaScript) whose indices start at one in
+        the expression.
+    results : mapping of str to Expr, or to (Expr, (index, first, last))
+        What it returns under which name: a number, or a list over an index.
+
+    Raises
+    ------
+    ValueError
+        If a result uses a symbol that is neither an argument nor bound by a sum or a list.
+
+    Examples
+    --------
+    >>> from attnlib.formulas import alpha, i, n, s, weight
+    >>> law = Law("softmax", (alpha, n, s), {"weights": (weight, (i, 1, n))})
+    >>> law.numpy()(0.5, 2, [0.0, 0.0])["weights"]  # equal scores, equal weights
+    array([0.5, 0.5])
+    """
+
+    def __init__(self, name: str, arguments, results: Mapping):
+        self.name = name
+        self.arguments = tuple(arguments)
+        self.results = {
+            key: (result, ()) if isinstance(result, sp.Expr) else (result[0], tuple(result[1]))
+            for key, result in results.items()
+        }
+        known = {argument.label if isinstance(argument, sp.IndexedBase) else argument for argument in self.arguments}
+        for key, (expr, limit) in self.results.items():
+            free = {symbol for symbol in expr.free_symbols if not isinstance(symbol, sp.Indexed | sp.IndexedBase)}
+            if unknown := free - known - set(limit[:1]):
+                raise ValueError(f"result {key!r} of law {name!r} must use its arguments only; got also {unknown}")
+
+    def _assemble(self, printer, assign: str, each: Callable[[str, str], str]) -> tuple[list[str], dict[str, str]]:
+        """Statements, and the text of every result after them.
+
+        A sum is computed once when no list index reaches into it; what remains goes through sympy's `cse`.
+        """
+        hoisted: dict[sp.Sum, sp.Symbol] = {}
+
+        def hoist(expr, index):
+            if isinstance(expr, sp.Sum):
+                if index in expr.free_symbols:
+                    return expr
+                return hoisted.setdefault(expr, sp.Symbol(f"sum{len(hoisted)}"))
+            return expr.func(*(hoist(part, index) for part in expr.args)) if expr.args else expr
+
+        reduced = {
+            key: (hoist(expr, limit[0] if limit else None), limit) for key, (expr, limit) in self.results.items()
+        }
+        statements = [assign.format(name=name, text=printer.doprint(part)) for part, name in hoisted.items()]
+        texts = {}
+        for key, (expr, limit) in reduced.items():
+            bound = {part: sp.Dummy() for part in expr.atoms(sp.Sum)}  # `cse` would reach under a sum's own index
+            unbound = {name: part for part, name in bound.items()}
+            shared, (last,) = sp.cse(expr.xreplace(bound), symbols=sp.numbered_symbols(f"{key}_"))
+            lines = [assign.format(name=name, text=printer.doprint(part.xreplace(unbound))) for name, part in shared]
+            text = printer.doprint(last.xreplace(unbound))
+            texts[key] = each("\n".join(lines), text, limit) if limit else text
+            if not limit:
+                statements += lines
+        return statements, texts
+
+    def _python(self, printer, wrap: str, namespace: dict) -> Callable:
+        inner = []
+
+        def each(lines, text, limit):
+            index, first, last = limit
+            name = f"_each_{len(inner)}"
+            inner.append(f"def {name}({index}):\n" + indent(f"{lines}\nreturn {text}".lstrip("\n"), "    "))
+            loop = _Python.list_loop.format(
+                text=f"{name}({index})",
+                index=index,
+                first=printer.doprint(sp.sympify(first)),
+                last=printer.doprint(last),
+            )
+            return wrap.format(loop)
+
+        statements, texts = self._assemble(printer, "{name} = {text}", each)
+        names = [str(argument) + "_" * keyword.iskeyword(str(argument)) for argument in self.arguments]
+        returned = ", ".join(f"{key!r}: {text}" for key, text in texts.items())
+        body = "\n".join([*statements, *inner, f"return {{{returned}}}"])
+        exec(f"def {self.name}({', '.join(names)}):\n{indent(body, '    ')}", namespace)
+        return namespace[self.name]
+
+    def numpy(self) -> Callable[..., dict]:
+        """The law as a NumPy function: arrays in, a dict of arrays and numbers out."""
+        import numpy
+
+        return self._python(_NumPy(), "numpy.array({})", {"numpy": numpy})
+
+    def torch(self) -> Callable[..., dict]:
+        """The law as a torch function on tensors; gradients flow through it."""
+        import torch
+
+        function = self._python(_Torch(), "torch.stack({})", {"torch": torch, "math": __import__("math")})
+        # torch.exp and its kin refuse plain numbers; indices and counts must stay plain.
+        tensor = [isinstance(a, sp.IndexedBase) or not a.is_integer for a in self.arguments]
+        return lambda *values: function(
+            *(
+                torch.as_tensor(value, dtype=getattr(value, "dtype", torch.float64)) if is_tensor else value
+                for value, is_tensor in zip(values, tensor, strict=True)
+            )
+        )
+
+    def mpmath(self, digits: int = 50) -> Callable[..., dict]:
+        """The law at `digits` decimal digits: the judge of the other three."""
+        import mpmath
+
+        function = self._python(_Mpmath(), "{}", {"mpmath": mpmath})
+
+        def exactly(value):
+            return (
+                value
+                if isinstance(value, int)
+                else ([exactly(part) for part in value] if hasattr(value, "__len__") else mpmath.mpf(float(value)))
+            )
+
+        def evaluate(*values):
+            with mpmath.workdps(digits):
+                return function(*map(exactly, values))
+
+        return evaluate
+
+    def javascript(self) -> str:
+        """The law as an exported JavaScript function; prepend `JAVASCRIPT_LOOPS` once to a module of laws.
+
+        >>> from attnlib.formulas import alpha, kappa, n, pooled_precision, s
+        >>> print(Law("pooled", (alpha, kappa, n, s), {"precision": pooled_precision}).javascript())
+        export function pooled(alpha, kappa, n, s) {
+          const sum0 = sum(1, n, (j) => Math.exp(alpha*s[j - 1]));
+          return { precision: kappa*sum0 };
+        }
+        """
+        printer = _JavaScript()
+
+        def each(lines, text, limit):
+            index, first, last = limit
+            block = text if not lines else "{\n" + indent(f"{lines}\nreturn {text};", "  ") + "\n}"
+            return printer.list_loop.format(text=block, index=index, first=first, last=printer.doprint(last))
+
+        statements, texts = self._assemble(printer, "const {name} = {text};", each)
+        returned = ", ".join(f"{key}: {text}" for key, text in texts.items())
+        body = "\n".join([*statements, f"return {{ {returned} }};"])
+        arguments = ", ".join(str(argument) for argument in self.arguments)
+        return f"export function {self.name}({arguments}) {{\n{indent(body, '  ')}\n}}"

@@ -1,0 +1,259 @@
+"""Derivations that show a step of algebra only after sympy has proved it, and the record of every source equation met.
+
+A `Derivation` is a chain of expressions, or of equations, each with the reason for it.  Sums over a symbolic number of
+keys are brought to one normal form (expanded, split, constants outside) in which equal expressions cancel.
+"""
+
+import functools
+import html
+import json
+import tomllib
+from importlib import resources
+
+import sympy as sp
+
+VERDICTS = {
+    "proved": "proved",
+    "definition": "a definition",
+    "assumption": "an assumption",
+    "misprint": "misprint; the corrected form is proved",
+    "slip": "a slip of wording or notation",
+}
+_GIVEN = {"definition", "assumption", "slip"}
+
+
+class DerivationError(ValueError):
+    """A step that sympy could not prove."""
+
+
+@functools.cache
+def sources() -> dict[str, dict]:
+    """The sources' equations as printed, by id: source, label, statement, verdict, perhaps a correction."""
+    return tomllib.loads(resources.files("attnlib").joinpath("equations.toml").read_text("utf-8"))
+
+
+def _normal(expr):
+    """Expand; then split every sum, move what does not carry its index outside, and give its index a standard name."""
+    expr = sp.expand(sp.expand_log(sp.sympify(expr).doit(), force=False), power_exp=True)
+    if isinstance(expr, sp.Sum):
+        body, (index, first, last) = _normal(expr.function), expr.limits[-1]
+        if len(expr.limits) > 1:
+            body = _normal(sp.Sum(expr.function, *expr.limits[:-1]))
+        total = sp.Integer(0)
+        for term in sp.Add.make_args(sp.expand(body)):
+            outside, inside = term.as_independent(index, as_Add=False)
+            if inside == 1:
+                total += outside * (last - first + 1)
+            else:
+                # Count the indices in use, bound ones too, so that the new name captures none of them.
+                depth = 1 + sum(str(symbol).startswith("index") for symbol in inside.atoms(sp.Symbol))
+                name = sp.Symbol(f"index{depth}", integer=True, positive=True)
+                total += outside * sp.Sum(inside.xreplace({index: name}), (name, first, last))
+        return total
+    return sp.expand(expr.func(*map(_normal, expr.args))) if expr.has(sp.Sum) and expr.args else expr
+
+
+def _positive(expr) -> bool:
+    """Whether sympy, and the rule that a sum of positive terms over at least one key is positive, prove `expr` > 0."""
+    expr = sp.factor_terms(sp.sympify(expr).doit())
+    sums = {
+        part: sp.Dummy(positive=True)
+        for part in expr.atoms(sp.Sum)
+        if part.function.is_positive and (part.limits[0][2] - part.limits[0][1]).is_nonnegative
+    }
+    return bool(sp.simplify(expr.xreplace(sums)).is_positive)
+
+
+def _vanishes(expr) -> bool:
+    expr = sp.together(_normal(expr))
+    sums = {
+        part: sp.Dummy(positive=True) if part.function.is_positive else sp.Dummy(real=True)
+        for part in expr.atoms(sp.Sum)
+    }
+    return sp.simplify(expr.xreplace(sums)) == 0
+
+
+def check_equal(left, right, *, keys=()) -> None:
+    """Prove that two expressions are equal, for every number of keys or, with `keys`, for those numbers.
+
+    Raises
+    ------
+    DerivationError
+        With both sides, if sympy does not bring their difference to zero.
+
+    Examples
+    --------
+    >>> from attnlib.formulas import alpha, i, j, over_keys, s, weight
+    >>> check_equal(weight, sp.exp(alpha * s[i]) / over_keys(sp.exp(alpha * s[j])))
+    >>> check_equal(weight, sp.exp(alpha * s[i]))
+    Traceback (most recent call last):
+    ...
+    attnlib.derive.DerivationError: not proved equal:
+      left   1/Sum(exp(alpha*(-s[i] + s[j])), (j, 1, n))
+      right  exp(alpha*s[i])
+    """
+    from attnlib.formulas import n
+
+    pairs = [(left.subs(n, count).doit(), right.subs(n, count).doit()) for count in keys] or [(left, right)]
+    if not all(_vanishes(first - second) for first, second in pairs):
+        raise DerivationError(f"not proved equal:\n  left   {left}\n  right  {right}")
+
+
+def _check_follows(old, new, factor, keys) -> None:
+    """Prove that equation `new` says what `old` says: its two sides differ by a positive or negative multiple."""
+    if not (_positive(factor) or _positive(-factor)):
+        raise DerivationError(f"factor must be proved nonzero; got {factor}")
+    check_equal(old.lhs - old.rhs, factor * (new.lhs - new.rhs), keys=keys)
+
+
+def _latex(expr) -> str:
+    return expr if isinstance(expr, str) else sp.latex(expr, fold_short_frac=False).replace("{v}_", "v_")
+
+
+class Derivation:
+    """A proof that prints itself once every step of it is proved.
+
+    Parameters
+    ----------
+    start : Expr or Eq
+        What the derivation is about: an expression, whose steps are then equal expressions, or an equation, whose steps
+        are then equivalent equations.  With `name`, the name stands on the left and `start` on its right.
+    name : str, optional
+        LaTeX for the left side.
+    reason, equation, verdict : str, optional
+        As in `step`; a start is given, not proved, so its verdict is "definition" (the default) or "assumption".
+
+    Examples
+    --------
+    >>> from attnlib.formulas import kappa, mean, theta, v, i, x
+    >>> proof = Derivation(sp.Derivative(-kappa * theta[i] * (x - v[i]) ** 2 / 2, x))
+    >>> proof.step(-kappa * theta[i] * (x - v[i]), "differentiate")
+    Derivation of 1 proved step
+    >>> proof.step(kappa * theta[i] * (x - v[i]), "a wrong sign")
+    Traceback (most recent call last):
+    ...
+    attnlib.derive.DerivationError: step 2 (a wrong sign): not proved equal:
+      left   -kappa*(x - v[i])*theta[i]
+      right  kappa*(x - v[i])*theta[i]
+    """
+
+    def __init__(self, start, name=None, *, reason="", equation=None, verdict="definition"):
+        self._last, self._name = start, name
+        self._rows = []
+        self._add(start, reason, equation, verdict)
+
+    def _add(self, shown, reason, equation, verdict, keys=()):
+        record = None
+        if equation is not None:
+            try:
+                record = sources()[equation]
+            except KeyError:
+                raise ValueError(f"equation must be an id of equations.toml; got {equation!r}") from None
+            if (verdict in _GIVEN) != (record["verdict"] in _GIVEN):
+                raise DerivationError(
+                    f"equation {equation} is recorded as {record['verdict']}, but here it is {verdict}"
+                )
+        self._rows.append((shown, reason, equation, verdict, keys))
+
+    def step(self, new, reason, *, equation=None, factor=1, keys=()):
+        """Append a step that is proved equal to the one before (an equation: equivalent to it), or raise.
+
+        Parameters
+        ----------
+        new : Expr or Eq
+            The next expression or equation.  After an equation, `new` may be its mirror or a multiple of it.
+        reason : str
+            Why it holds, for the reader.  May hold LaTeX between ``\\\\(`` and ``\\\\)``.
+        equation : str, optional
+            The id of the source equation that this step proves.
+        factor : Expr
+            (old left − old right) / (new left − new right): proved to be positive or negative, then used.
+        keys : sequence of int
+            Numbers of keys for which to prove the step where no proof is found for a symbolic number.
+
+        Raises
+        ------
+        DerivationError
+            With both sides, if the step is not proved.
+        """
+        try:
+            if isinstance(new, sp.Eq) and isinstance(self._last, sp.Eq):
+                _check_follows(self._last, new, sp.sympify(factor), keys)
+            else:
+                check_equal(self._last, new, keys=keys)
+        except DerivationError as error:
+            raise DerivationError(f"step {len(self._rows)} ({reason}): {error}") from None
+        self._last = new
+        self._add(new, reason, equation, "proved", tuple(keys))
+        return self
+
+    def sign(self, sign, reason, *, equation=None):
+        """Prove that the last expression is above (`sign` ">") or below ("<") zero for any number of keys."""
+        if not _positive({">": 1, "<": -1}[sign] * self._last):
+            raise DerivationError(f"step {len(self._rows)} ({reason}): not proved: {self._last} {sign} 0")
+        self._add(f"{sign} 0", reason, equation, "proved")
+        return self
+
+    def __repr__(self):
+        proved = sum(verdict == "proved" for *_, verdict, _ in self._rows)
+        return f"Derivation of {proved} proved step{'s' * (proved != 1)}"
+
+    def _formulas(self):
+        """Left and right side of each row, in LaTeX."""
+        for number, (shown, *_rest) in enumerate(self._rows):
+            if isinstance(shown, sp.Eq):
+                yield r"\Longleftrightarrow\quad " * bool(number) + _latex(shown.lhs), f"= {_latex(shown.rhs)}"
+            elif isinstance(shown, str):
+                yield "", shown
+            elif number == 0:
+                yield (self._name, f"= {_latex(shown)}") if self._name else (_latex(shown), "")
+            else:
+                yield "", f"= {_latex(shown)}"
+
+    def _repr_latex_(self):
+        rows = (
+            rf"{left} &{right} && \text{{{reason}}}"
+            for (left, right), (_, reason, *_rest) in zip(self._formulas(), self._rows, strict=True)
+        )
+        return "$$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$$"
+
+    def _repr_html_(self):
+        lines = ['<table class="derivation" role="presentation">']
+        for (left, right), (_, reason, equation, verdict, keys) in zip(self._formulas(), self._rows, strict=True):
+            mark = {"proved": "proved"}.get(verdict, verdict) + (
+                f" for n = {', '.join(map(str, keys))}" if keys else ""
+            )
+            record = ""
+            if equation:
+                entry = sources()[equation]
+                data = html.escape(json.dumps({"id": equation, "verdict": verdict}), quote=True)
+                record = (
+                    f'<span class="equation-record" data-record="{data}">{entry["source"]}, {entry["label"]}</span> '
+                )
+            lines.append(
+                f'<tr{f" id={chr(34)}{equation}{chr(34)}" if equation else ""} class="{verdict}">'
+                f'<td class="left">{_maths(left)}</td><td class="formula">{_maths(right)}</td>'
+                f'<td class="reason">{record}{reason}{" " * bool(reason)}<span class="mark">{mark}</span></td></tr>'
+            )
+        return "\n".join([*lines, "</table>"])
+
+
+def _maths(latex: str) -> str:
+    """Mathematics in a cell's HTML: JupyterLab typesets it when it is shown, the book when it is built."""
+    if not latex:
+        return ""
+    return rf'<span class="math notranslate nohighlight">\(\displaystyle {html.escape(latex, quote=False)}\)</span>'
+
+
+def equation(identifier, left, right=None, reason="", *, name=None, keys=()):
+    """Record one equation of a source: with `right`, as proved; without, as the definition or assumption that it is.
+
+    Examples
+    --------
+    >>> from attnlib.formulas import alpha, i, j, over_keys, s, weight
+    >>> equation("ma-weights", weight, sp.exp(alpha * s[i]) / over_keys(sp.exp(alpha * s[j])), "divide")
+    Derivation of 1 proved step
+    """
+    if right is None:
+        return Derivation(left, name, reason=reason, equation=identifier, verdict=sources()[identifier]["verdict"])
+    return Derivation(left, name).step(right, reason, equation=identifier, keys=keys)

@@ -1,0 +1,88 @@
+"""Still figures that follow the page: matplotlib pictures whose colours are the page's own, light or dark."""
+
+import html
+import io
+import re
+
+import matplotlib
+from matplotlib.figure import Figure
+
+# What matplotlib draws, and the page's colour that replaces it; the hex value is what print and other pages see.
+_COLOURS = {
+    "#1b1b1d": "--attn-ink",
+    "#5a5d66": "--attn-muted",
+    "#c9ccd3": "--attn-line",
+    "#fefefd": "--attn-paper",
+    "#a8321e": "--attn-accent",
+    "#0072b1": "--attn-key-1",
+    "#b25400": "--attn-key-2",
+    "#007a5e": "--attn-key-3",
+    "#a8487f": "--attn-key-4",
+    "#6b6700": "--attn-key-5",
+    "#5b55b8": "--attn-key-6",
+    "#8a5a44": "--attn-key-7",
+    "#50616d": "--attn-key-8",
+}
+INK, MUTED, LINE, PAPER, ACCENT, *KEYS = _COLOURS
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "attention",
+    "font.size": 10.5,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": matplotlib.cycler(color=[ACCENT, *KEYS]),
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "grid.color": LINE,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+
+
+def figure(width: float = 6.4, height: float = 2.8, columns: int = 1, **options):
+    """A figure in the book's style and its axes; sizes in inches, `options` as in `Figure.subplots`."""
+    with matplotlib.rc_context(_STYLE):
+        made = Figure(figsize=(width, height), layout="constrained")
+        return made, made.subplots(1, columns, **options)
+
+
+def svg(made: Figure, alternative: str) -> str:
+    """The figure as inline SVG in the page's colours, with its alternative text."""
+    with matplotlib.rc_context(_STYLE):
+        buffer = io.StringIO()
+        made.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    text = re.sub(
+        r"font-family: [^;\"]*|'DejaVu Sans'[^;\"]*", lambda m: m[0] if "'" not in m[0] else "sans-serif", text
+    )
+    for colour, name in _COLOURS.items():
+        text = text.replace(colour, f"var({name}, {colour})")
+    label = html.escape(alternative, quote=True)
+    return re.sub(
+        r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>",
+        rf'<svg \1 role="img" aria-label="{label}" class="figure">',
+        text,
+        count=1,
+    )
+
+
+class Picture:
+    """A finished figure for a cell's output: themed SVG for pages, its alternative text where there are no pictures."""
+
+    def __init__(self, made: Figure, alternative: str):
+        self._figure, self._alternative = made, alternative
+
+    def _repr_html_(self):
+        return svg(self._figure, self._alternative)
+
+    def __repr__(self):
+        return self._alternative

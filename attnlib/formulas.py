@@ -1,0 +1,45 @@
+"""The book's symbols and formulas in sympy: what the chapters prove is what the widgets run.
+
+Keys carry the index i (or j), coordinates the index c; both start at one, as on the page.  The number of keys `n` and
+of coordinates `d` stay symbolic.
+"""
+
+from sympy import IndexedBase, Sum, Symbol, exp, log, pi, sqrt
+
+n = Symbol("n", integer=True, positive=True)  # keys
+d = Symbol("d", integer=True, positive=True)  # coordinates
+i, j, c = (Symbol(name, integer=True, positive=True) for name in "ijc")
+
+alpha = Symbol("alpha", real=True)  # inverse temperature
+kappa = Symbol("kappa", positive=True)  # precision of a key whose score is zero
+x = Symbol("x", real=True)  # a point at which a density is read
+mean = Symbol("mu", real=True)
+spread = Symbol("sigma", positive=True)  # a standard deviation
+
+q, k, s, v, w = (IndexedBase(name, real=True) for name in "qksvw")  # query, keys, scores, values, weights
+theta = IndexedBase("theta", positive=True)  # relative precisions
+
+
+def over_keys(term, index=j):
+    """The sum of a term over all keys."""
+    return Sum(term, (index, 1, n))
+
+
+score = Sum(q[c] * k[i, c], (c, 1, d))
+
+
+def weight_of(index, other=j):
+    """The weight of key `index`, with `other` as the index of the sum in it."""
+    return 1 / over_keys(exp(alpha * (s[other] - s[index])), other)
+
+
+weight = weight_of(i)
+output = over_keys(w[j] * v[j, c])
+
+precision = kappa * exp(alpha * s[i])
+variance = exp(-alpha * s[i]) / kappa
+pooled_precision = kappa * over_keys(exp(alpha * s[j]))
+estimate = over_keys(weight_of(j, i) * v[j])
+standard_deviation = 1 / sqrt(pooled_precision)
+density = exp(-((x - mean) ** 2) / (2 * spread**2)) / (spread * sqrt(2 * pi))
+log_density = log(kappa * theta[i] / (2 * pi)) / 2 - kappa * theta[i] * (x - v[i]) ** 2 / 2

@@ -1,0 +1,191 @@
+"""What every widget is made of: traits with ranges, laws printed from sympy, and one MIME bundle for every medium."""
+
+import html
+import json
+import re
+from importlib import resources
+from typing import ClassVar
+
+import anywidget
+import numpy as np
+import traitlets
+from sympy.printing.mathml import MathMLPresentationPrinter
+
+from attnlib import figures
+from attnlib.codegen import JAVASCRIPT_LOOPS, Law
+
+
+def _source(name: str) -> str:
+    return resources.files("attnlib.widgets").joinpath(name).read_text("utf-8")
+
+
+def _module(kind: str, laws: tuple[Law, ...]) -> str:
+    """One ES module from the laws, what widgets share, and the widget's own part: live widgets cannot import files."""
+    parts = [JAVASCRIPT_LOOPS, *(law.javascript() for law in laws), _source("shared.js"), _source(f"{kind}.js")]
+    text = re.sub(r"^import .*\n", "", "\n".join(parts), flags=re.MULTILINE)
+    return re.sub(r"^export (?=const |function )", "", text, flags=re.MULTILINE)
+
+
+class _MathML(MathMLPresentationPrinter):
+    """MathML in which every symbol says which one it is, so that picture and formula can mark each other."""
+
+    names: ClassVar = {"alpha": "alpha", "kappa": "kappa", "sigma": "sigma"} | {letter: letter for letter in "qksvwo"}
+
+    def _marked(self, node, symbol):
+        if (name := str(symbol)) in self.names:
+            node.setAttribute("data-symbol", self.names[name])
+        return node
+
+    def _print_Symbol(self, expr, style="plain"):
+        return self._marked(super()._print_Symbol(expr, style), expr)
+
+    def _print_Indexed(self, expr):
+        node = self.dom.createElement("msub")
+        node.appendChild(super()._print_Symbol(expr.base.label))
+        row = self.dom.createElement("mrow")
+        for index in expr.indices:
+            row.appendChild(self._print(index))
+        node.appendChild(row)
+        return self._marked(node, expr.base.label)
+
+
+def mathml(*equations) -> str:
+    """Equations, pairs of a left and a right side, as MathML."""
+    printer = _MathML({"fold_short_frac": False, "order": "none"})
+
+    def one(left, right):
+        text = "<mo>=</mo>".join(printer._print(side).toxml() for side in (left, right))
+        text = text.replace("&ExponentialE;", "e").replace("&InvisibleTimes;", "\u2062")
+        return f'<math display="block"><mrow>{text}</mrow></math>'
+
+    return "".join(one(*pair) for pair in equations)
+
+
+class Quantity(traitlets.TraitType):
+    """A number, a list of numbers or a list of points, each within a range.  Arrays are welcome; lists are kept.
+
+    Raises `traitlets.TraitError` that names the trait, what was expected and what came.
+    """
+
+    def __init__(self, default, *, low: float, high: float, label: str = "", step: float = 0.01, per_key: bool = False):
+        super().__init__(default)
+        self.shape, self.per_key = np.shape(default), per_key
+        self.tag(
+            sync=True,
+            quantity={"low": low, "high": high, "step": step, "label": label, "dimensions": len(self.shape)},
+        )
+
+    def validate(self, obj, value):
+        low, high = (self.metadata["quantity"][end] for end in ("low", "high"))
+        try:
+            array = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            array = np.array(np.nan)
+        # A widget's number of keys is settled when it is made: its marks are drawn once.
+        count = (len(obj._initial[self.name]),) if self.per_key and obj._initial else array.shape[:1]
+        shape = (*count, *self.shape[1:]) if self.per_key else self.shape
+        if array.shape != shape or not ((array >= low) & (array <= high)).all():
+            kind = ["a number", "numbers", "points"][len(self.shape)]
+            size = f" of shape {shape}" if shape else ""
+            raise traitlets.TraitError(f"{self.name} must be {kind}{size} within [{low}, {high}]; got {value!r}")
+        return array.tolist()
+
+
+class Widget(anywidget.AnyWidget):
+    """The base of the book's widgets.
+
+    A subclass names its kind (its front end is `kind.js`), its laws, title, formula and legend, declares its inputs as
+    `Quantity` traits, and implements `draw` and `describe`.
+
+    Parameters
+    ----------
+    presets : sequence of (label, sentence, changes)
+        What to try: a button, what to see, and the inputs that differ from the widget's first state.
+    name : str, optional
+        The widget's name in links to its state; two widgets of one kind on a page need two names.
+    **state
+        The inputs.
+    """
+
+    kind: ClassVar[str]
+    laws: ClassVar[tuple[Law, ...]]
+    title: ClassVar[str]
+    formula: ClassVar[tuple]
+    legend: ClassVar[tuple]
+
+    _presets = traitlets.List().tag(sync=True)
+    _initial = traitlets.Dict().tag(sync=True)
+    _quantities = traitlets.Dict().tag(sync=True)
+    _formula = traitlets.Unicode().tag(sync=True)
+    _legend = traitlets.List().tag(sync=True)
+    _title = traitlets.Unicode().tag(sync=True)
+
+    def __init_subclass__(cls, **options):
+        if "kind" in vars(cls):  # not for the classes that traitlets makes of ours when it adds a trait
+            cls._esm = _module(cls.kind, cls.laws) + "\nexport default { render };\n"
+            cls._css = _source("widget.css")
+        super().__init_subclass__(**options)
+
+    def __init__(self, *, presets=(), name=None, **state):
+        quantities = self.traits(quantity=lambda metadata: metadata is not None)
+        if unknown := set(state) - set(quantities):
+            raise ValueError(
+                f"{type(self).__name__} takes {', '.join(quantities)}; got also {', '.join(sorted(unknown))}"
+            )
+        self.name = name or self.kind
+        super().__init__(
+            _quantities={key: trait.metadata["quantity"] for key, trait in quantities.items()},
+            _formula=mathml(*self.formula),
+            _legend=list(self.legend),
+            _title=self.title,
+            **state,
+        )
+        counts = {key: len(getattr(self, key)) for key, trait in quantities.items() if trait.per_key}
+        if len(set(counts.values())) > 1 or not 1 <= min(counts.values()) <= 16:
+            raise ValueError(f"{' and '.join(counts)} must hold the same number, 1 to 16, of keys; got {counts}")
+        self._initial = self.state()
+        for _label, _sentence, changes in presets:  # a preset out of range is an error here, not in the reader's hands
+            for key, value in changes.items():
+                quantities[key].validate(self, value)
+        self._presets = [list(preset) for preset in presets]
+
+    def state(self) -> dict:
+        """The inputs, by name."""
+        return {key: getattr(self, key) for key in self._quantities}
+
+    def draw(self, *axes):
+        """Draw the state on two matplotlib axes, for print and for pages without scripts."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """The state and its results in words and numbers."""
+        raise NotImplementedError
+
+    def _still(self) -> str:
+        made, axes = figures.figure(6.6, 3.4, 2)
+        self.draw(*axes)
+        return figures.svg(made, f"{self.title}. {self.describe()}")
+
+    def _repr_mimebundle_(self, **options):
+        data, metadata = super()._repr_mimebundle_(**options)
+        still = self._still()
+        synced = self.get_state([*self._quantities, *(key for key in self.trait_names() if key in _PAGE_STATE)])
+        state = json.dumps(synced).replace("<", r"\u003c")
+        data["text/html"] = (
+            f'<div class="attention-widget-host" id="{html.escape(self.name)}" data-widget="{self.kind}" '
+            f'data-name="{html.escape(self.name)}"><div class="attention-widget still">{still}'
+            f"<p>{html.escape(self.describe())}</p></div>"
+            f'<script type="application/json">{state}</script></div>'
+        )
+        data["image/svg+xml"] = still
+        data["text/plain"] = f"{self.title}. {self.describe()}"
+        return data, metadata
+
+
+_PAGE_STATE = {"_presets", "_initial", "_quantities", "_formula", "_legend", "_title"}
+
+
+def static_files() -> dict[str, str]:
+    """What a static site serves for its widgets, by file name: one module a widget, one style sheet."""
+    files = {f"{cls.kind}.js": f'{cls._esm}awaken("{cls.kind}", render);\n' for cls in Widget.__subclasses__()}
+    return files | {"widget.css": _source("widget.css")}

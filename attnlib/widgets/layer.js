@@ -1,0 +1,94 @@
+// The query plane: keys and query as points; their scores, weights and output follow.
+import { scores, softmax, output } from "laws";
+import { awaken, dot, handle, mount, panel, show, svg } from "./shared.js";
+
+/** The convex hull of some points, counter-clockwise. */
+function hull(points) {
+  const sorted = [...points].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const turn = (o, a, b) => (a[0] - o[0]) * (b[1] - o[1]) - (a[1] - o[1]) * (b[0] - o[0]);
+  const half = (order) => order.reduce((chain, point) => {
+    while (chain.length > 1 && turn(chain.at(-2), chain.at(-1), point) <= 0) chain.pop();
+    return [...chain, point];
+  }, []).slice(0, -1);
+  return [...half(sorted), ...half(sorted.reverse())];
+}
+
+function compute({ alpha, query, key, value }) {
+  const found = scores(query, key, key.length, query.length).scores;
+  const { weights } = softmax(alpha, key.length, found);
+  return { scores: found, weights, output: output(weights, value, key.length, value[0].length).output };
+}
+
+function build({ state, change }) {
+  const axis = (label) => ({ range: [-3, 3], ticks: [-3, -2, -1, 0, 1, 2, 3], label });
+  const left = panel({ title: "Query and keys", height: 330, x: axis("coordinate 1"), y: axis("coordinate 2") });
+  const right = panel({ title: "Values and output", height: 330, x: axis("coordinate 1"), y: axis("coordinate 2") });
+  const range = { low: -3, high: 3 };
+  const axes = ["coordinate 1", "coordinate 2"];
+  const color = (at) => `--key: var(--key-${(at % 8) + 1})`;
+  const replace = (name, at, point) => change({ [name]: state()[name].map((old, other) => (other === at ? point : old)) });
+
+  const hullShape = svg("polygon", { class: "hull", "data-symbol": "v" });
+  const queryArrow = svg("line", { class: "arrow query", "data-symbol": "q" });
+  const star = svg("path", { d: "M0-9 9 0 0 9-9 0Z", class: "output-mark", "data-symbol": "o" });
+  const query = handle({
+    panel: left, label: "query", symbol: "q", axes, range, value: () => state().query,
+    move: (point) => change({ query: point }), mark: svg("g", { class: "mark query" }, svg("circle", { r: 9 }), svg("text", { "text-anchor": "middle", dy: 3.5 }, "q")),
+  });
+  const parts = state().key.map((_, at) => ({
+    arrow: svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "k" }),
+    halo: svg("circle", { class: "halo", style: color(at), "data-key": at, "data-symbol": "w" }),
+    spoke: svg("line", { class: "spoke", style: color(at), "data-key": at, "data-symbol": "w" }),
+    key: handle({
+      panel: left, label: `key ${at + 1}`, symbol: "k", key: at, axes, range, value: () => state().key[at],
+      move: (point) => replace("key", at, point), mark: dot(at),
+    }),
+    value: handle({
+      panel: right, label: `value ${at + 1}`, symbol: "v", key: at, axes, range, value: () => state().value[at],
+      move: (point) => replace("value", at, point), mark: dot(at),
+    }),
+  }));
+  left.picture.append(...parts.flatMap(({ arrow, halo }) => [arrow, halo]), queryArrow, ...parts.map(({ key }) => key.group), query.group);
+  right.picture.append(hullShape, ...parts.map(({ spoke }) => spoke), ...parts.map(({ value }) => value.group), star);
+
+  const line = (shape, [x1, y1], [x2, y2]) => {
+    for (const [name, value] of Object.entries({ x1, y1, x2, y2 })) shape.setAttribute(name, value.toFixed(2));
+  };
+  return {
+    panels: [left, right],
+    update({ query: q, key: keys, value: values }, { weights, output: o }) {
+      const origin = left.to([0, 0]);
+      query.place(left.to(q));
+      line(queryArrow, origin, left.to(q));
+      parts.forEach(({ arrow, halo, spoke, key, value }, at) => {
+        const tip = left.to(keys[at]);
+        key.place(tip);
+        line(arrow, origin, tip);
+        halo.setAttribute("cx", tip[0].toFixed(2));
+        halo.setAttribute("cy", tip[1].toFixed(2));
+        halo.setAttribute("r", (9 + 26 * Math.sqrt(weights[at])).toFixed(2));
+        const end = right.to(values[at]);
+        value.place(end);
+        line(spoke, right.to(o), end);
+        spoke.setAttribute("stroke-width", (12 * weights[at]).toFixed(3));
+      });
+      star.setAttribute("transform", `translate(${right.to(o).map((part) => part.toFixed(2)).join(" ")})`);
+      hullShape.setAttribute("points", hull(values.map(right.to)).map((point) => point.map((part) => part.toFixed(2)).join()).join(" "));
+    },
+  };
+}
+
+const columns = {
+  count: "key",
+  names: [["score", "s"], ["weight", "w"]],
+  of: (_, { scores: all, weights }) => all.map((score, at) => [score, weights[at]]),
+};
+
+function describe({ alpha }, { weights, output: o }) {
+  const top = weights.indexOf(Math.max(...weights));
+  return `Output (${o.map(show).join(", ")}). At α = ${show(alpha)} key ${top + 1} has the largest weight, ${show(weights[top])}.`;
+}
+
+export function render({ model, el }) {
+  return mount({ model, el, compute, build, columns, describe });
+}

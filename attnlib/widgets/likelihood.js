@@ -1,0 +1,87 @@
+// Gaussian variance against score: each key is a reading of one answer, as precise as its score says.
+import { density, pooled, readings } from "laws";
+import { awaken, dot, handle, mount, panel, show, svg } from "./shared.js";
+
+function compute({ alpha, kappa, scores, value }) {
+  return { ...readings(alpha, kappa, scores.length, scores), ...pooled(alpha, kappa, scores.length, scores, value) };
+}
+
+function build({ state, change }) {
+  const shown = [-3.2, 3.2];
+  const limits = [-5, 5]; // powers of ten that the variance axis shows
+  const power = (at) => `10${[...`${at}`].map((sign) => "⁻⁰¹²³⁴⁵"["-012345".indexOf(sign)]).join("")}`;
+  const ticks = [-3, -2, -1, 0, 1, 2, 3];
+  const left = panel({
+    title: "Variance against score", height: 270, x: { range: shown, ticks, label: "score" },
+    y: { range: limits, ticks: [-4, -2, 0, 2, 4], label: "variance", write: power },
+  });
+  const right = panel({ title: "Each key’s Gaussian, and the pooled one", height: 270, x: { range: [-4, 4], ticks: [-4, ...ticks, 4], label: "value" }, y: { range: [-0.06, 1.12], ticks: [], label: "density" } });
+  const color = (at) => `--key: var(--key-${(at % 8) + 1})`;
+  const replace = (name, at, number) => change({ [name]: state()[name].map((old, other) => (other === at ? number : old)) });
+  const law = svg("line", { class: "law", "data-symbol": "sigma" });
+  const bell = svg("path", { class: "bell pooled", "data-symbol": "o" });
+  const center = svg("line", { class: "center", "data-symbol": "o" });
+  const whisker = svg("path", { class: "whisker", "data-symbol": "o" });
+  const parts = state().scores.map((_, at) => ({
+    bell: svg("path", { class: "bell", style: color(at), "data-key": at, "data-symbol": "sigma" }),
+    score: handle({
+      panel: left, label: `score of key ${at + 1}`, symbol: "s", key: at, axes: ["score"], range: { low: -3, high: 3 },
+      value: () => state().scores[at], move: ([score]) => replace("scores", at, score), mark: dot(at),
+    }),
+    value: handle({
+      panel: right, label: `value of key ${at + 1}`, symbol: "v", key: at, axes: ["value"], range: { low: -4, high: 4 },
+      value: () => state().value[at], move: ([value]) => replace("value", at, value), mark: dot(at),
+    }),
+  }));
+  left.window.append(law);
+  left.picture.append(...parts.map(({ score }) => score.group));
+  right.window.append(...parts.map(({ bell: shape }) => shape), bell, center, whisker);
+  right.picture.append(...parts.map(({ value }) => value.group));
+
+  const height = (variance) => Math.min(limits[1], Math.max(limits[0], Math.log10(variance)));
+  const curve = (mean, deviation, peak) => {
+    const points = [];
+    for (let step = -16; step <= 16; step++) {
+      const at = mean + (step / 4) * deviation;
+      points.push(`${right.across(at).toFixed(2)} ${right.up(density(at, mean, deviation).density / peak).toFixed(2)}`);
+    }
+    return `M${points.join("L")}`;
+  };
+  return {
+    panels: [left, right],
+    update({ alpha, kappa, scores, value: values }, { variances, deviations, estimate, deviation }) {
+      const ends = readings(alpha, kappa, 2, shown).variances;
+      shown.forEach((score, at) => {
+        law.setAttribute(`x${at + 1}`, left.across(score));
+        law.setAttribute(`y${at + 1}`, left.up(Math.log10(ends[at])).toFixed(2));
+      });
+      const peak = density(estimate, estimate, deviation).density;
+      parts.forEach(({ bell: shape, score, value }, at) => {
+        score.place([left.across(scores[at]), left.up(height(variances[at]))]);
+        value.place([right.across(values[at]), right.up(0)]);
+        shape.setAttribute("d", curve(values[at], deviations[at], peak));
+      });
+      bell.setAttribute("d", curve(estimate, deviation, peak));
+      const x = right.across(estimate).toFixed(2);
+      for (const [name, number] of [["x1", x], ["x2", x], ["y1", right.up(0)], ["y2", right.up(1)]]) center.setAttribute(name, number);
+      const [low, high] = [estimate - deviation, estimate + deviation].map((at) => right.across(at).toFixed(2));
+      const top = right.up(1.06).toFixed(2);
+      whisker.setAttribute("d", `M${low} ${top - 4}v8m0-4H${high}m0-4v8`);
+    },
+  };
+}
+
+const columns = {
+  count: "scores",
+  names: [["score", "s"], ["variance", "sigma"], ["weight", "w"]],
+  of: ({ scores }, { variances, weights }) => scores.map((score, at) => [score, variances[at], weights[at]]),
+};
+
+function describe({ kappa }, { estimate, deviation, weights }) {
+  const top = weights.indexOf(Math.max(...weights));
+  return `Estimate ${show(estimate)} ± ${show(deviation)} at κ = ${show(kappa)}. Key ${top + 1} has the largest weight, ${show(weights[top])}.`;
+}
+
+export function render({ model, el }) {
+  return mount({ model, el, compute, build, columns, describe });
+}

@@ -1,0 +1,279 @@
+// What all widgets share: a model for pages without a kernel, the state in the URL, controls, draggable marks.
+// Nothing here knows a formula: the laws are generated from sympy and stand above this text.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+export const html = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+export const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+
+/** A number to four digits, with a true minus sign. */
+export function show(number) {
+  const size = Math.abs(number);
+  const text = size === 0 || (size >= 1e-3 && size < 1e4) ? number.toFixed(size < 10 ? 4 : 2) : number.toExponential(3);
+  return text.replace(/-/g, "−");
+}
+
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+const deep = (value, leaf) => (Array.isArray(value) ? value.map((part) => deep(part, leaf)) : leaf(value));
+const clamp = (value, { low, high }) => Math.min(high, Math.max(low, value));
+
+/** The model that a page without a kernel gives to `render`: the part of anywidget's interface that widgets use. */
+class PageModel {
+  constructor(state) {
+    this.state = state;
+    this.listeners = {};
+  }
+  get(name) {
+    return this.state[name];
+  }
+  set(name, value) {
+    this.state[name] = value;
+    for (const listener of this.listeners[`change:${name}`] ?? []) listener();
+  }
+  on(event, listener) {
+    (this.listeners[event] ??= []).push(listener);
+  }
+  off(event, listener) {
+    this.listeners[event] = (this.listeners[event] ?? []).filter((other) => other !== listener);
+  }
+  save_changes() {}
+}
+
+/** State as a URL's fragment: #name?alpha=2&query=1,0.5&keys=1,0;0,1 */
+export function toFragment(name, state) {
+  const text = (value) => (Array.isArray(value) ? value.map((part) => [part].flat().join(",")).join(Array.isArray(value[0]) ? ";" : ",") : value);
+  return `#${name}?${Object.entries(state).map(([key, value]) => `${key}=${text(value)}`).join("&")}`;
+}
+
+/** What a fragment says of a widget's state. Only numbers in the shape and range of the present state pass. */
+export function fromFragment(fragment, name, state, quantities) {
+  if (!fragment.startsWith(`#${name}?`)) return null;
+  const found = {};
+  for (const [key, text] of new URLSearchParams(fragment.slice(name.length + 2))) {
+    if (!Object.hasOwn(quantities, key)) continue;
+    const number = (part) => (/^-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(part) ? Number(part) : NaN);
+    const row = (part) => part.split(",").map(number);
+    const value = [number, row, (all) => all.split(";").map(row)][quantities[key].dimensions](text);
+    const shape = (part) => JSON.stringify(deep(part, () => 0));
+    if (shape(value) === shape(state[key]) && [value].flat(2).every(Number.isFinite))
+      found[key] = deep(value, (part) => clamp(part, quantities[key]));
+  }
+  return found;
+}
+
+/**
+ * A picture of width 320 with axes; `to` maps a point to the picture, `from` a pointer's position to a point,
+ * and what is drawn in `window` is cut at the axes' ends. */
+export function panel({ title, height, x, y }) {
+  const area = { left: 14, right: 306, top: 12, bottom: height - 24 };
+  const place = ([low, high], first, last) => (value) => first + ((value - low) / (high - low)) * (last - first);
+  const across = place(x.range, area.left, area.right);
+  const up = place(y.range, area.bottom, area.top);
+  const picture = svg("svg", { viewBox: `0 0 320 ${height}`, role: "group", "aria-label": title });
+  const grid = svg("g", { class: "grid", "aria-hidden": "true" });
+  for (const at of x.ticks)
+    grid.append(svg("line", { x1: across(at), x2: across(at), y1: area.top, y2: area.bottom, class: at === 0 ? "zero" : "" }),
+      fill(svg("text", { x: across(at), y: area.bottom + 13, "text-anchor": "middle" }), {}, [x.write?.(at) ?? `${at}`.replace("-", "−")]));
+  for (const at of y.ticks)
+    grid.append(svg("line", { y1: up(at), y2: up(at), x1: area.left, x2: area.right, class: at === 0 ? "zero" : "" }),
+      fill(svg("text", { x: area.left + 2, y: up(at) - 3 }), {}, [y.write?.(at) ?? `${at}`.replace("-", "−")]));
+  grid.append(fill(svg("text", { x: area.right, y: area.bottom - 5, "text-anchor": "end", class: "axis" }), {}, [x.label]),
+    fill(svg("text", { x: area.left + 24, y: area.top + 8, class: "axis" }), {}, [y.label]));
+  const window = svg("svg", { x: area.left, width: area.right - area.left, height, viewBox: `${area.left} 0 ${area.right - area.left} ${height}` });
+  picture.append(grid, window);
+  const from = (event, box) => {
+    const along = place([box.left, box.right], 0, 320)(event.clientX);
+    const down = place([box.top, box.bottom], 0, height)(event.clientY);
+    return [place([area.left, area.right], ...x.range)(along), place([area.bottom, area.top], ...y.range)(down)];
+  };
+  const figure = html("figure", {}, html("figcaption", {}, title), picture);
+  return { figure, picture, window, area, across, up, to: ([a, b]) => [across(a), up(b)], from };
+}
+
+const round = (value) => Math.round(value * 100) / 100;
+
+/** A mark that pointer and arrow keys move. `axes` names the coordinates that move, `move` receives the new ones. */
+export function handle({ panel, label, symbol, key, axes, value, range, move, mark }) {
+  const group = svg("g", {
+    class: "handle", tabindex: 0, role: "slider", "data-symbol": symbol, "aria-label": label,
+    "aria-roledescription": axes.length === 2 ? "point in the plane" : "point on a line",
+    "aria-valuemin": range.low, "aria-valuemax": range.high,
+  }, svg("circle", { r: 15, class: "target" }), mark);
+  if (key !== undefined) group.dataset.key = key;
+  const set = (point) => move(point.map((coordinate) => round(clamp(coordinate, range))));
+  let box = null;
+  group.addEventListener("pointerdown", (event) => {
+    box = panel.picture.getBoundingClientRect();
+    group.setPointerCapture(event.pointerId);
+    group.focus({ preventScroll: true });
+    event.preventDefault();
+  });
+  group.addEventListener("pointermove", (event) => {
+    if (box) set(panel.from(event, box).slice(0, axes.length));
+  });
+  for (const end of ["pointerup", "pointercancel"]) group.addEventListener(end, () => (box = null));
+  group.addEventListener("keydown", (event) => {
+    const step = event.shiftKey ? 0.01 : 0.1;
+    const steps = { ArrowRight: [step, 0], ArrowLeft: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step], PageUp: [0, 1], PageDown: [0, -1] }[event.key];
+    const now = [value()].flat();
+    const ends = { Home: range.low, End: range.high };
+    if (event.key in ends) set([ends[event.key], ...now.slice(1)]);
+    else if (steps) set(axes.length === 2 ? now.map((part, at) => part + steps[at]) : [now[0] + steps[0] + steps[1]]);
+    else return;
+    event.preventDefault();
+  });
+  return {
+    group,
+    place([left, top]) {
+      const now = [value()].flat();
+      group.setAttribute("transform", `translate(${left.toFixed(2)} ${top.toFixed(2)})`);
+      group.setAttribute("aria-valuenow", now[0]);
+      group.setAttribute("aria-valuetext", now.map((part, at) => `${axes[at]} ${show(part)}`).join(", "));
+    },
+  };
+}
+
+/** The mark of a key: a dot in its colour with its number, so that colour is never the only sign. */
+export const dot = (key, radius = 9) =>
+  svg("g", { class: "mark" }, svg("circle", { r: radius, class: "fill", style: `--key: var(--key-${(key % 8) + 1})` }),
+    fill(svg("text", { "text-anchor": "middle", dy: 3.5 }), {}, [`${key + 1}`]));
+
+/**
+ * Builds a widget in `el`: formula, pictures, sliders, numbers, presets, status line.
+ * `build({ state, change })` returns { panels, update(state, results) }; `compute(state)` runs the laws;
+ * `columns` and `describe` say the results in numbers and words.
+ */
+export function mount({ model, el, compute, build, columns, describe }) {
+  const quantities = model.get("_quantities");
+  const state = () => Object.fromEntries(Object.keys(quantities).map((name) => [name, model.get(name)]));
+  const initial = model.get("_initial");
+  const undo = [];
+  let quiet = false;
+  const change = (changes) => {
+    quiet = true;
+    for (const [name, value] of Object.entries(changes)) if (!same(model.get(name), value)) model.set(name, value);
+    quiet = false;
+    model.save_changes();
+    update();
+    el.dispatchEvent(new CustomEvent("attention-change"));
+  };
+
+  const root = html("div", { class: "attention-widget live", role: "group", "aria-label": model.get("_title") });
+  const legend = html("div", { class: "legend", role: "group", "aria-label": "Symbols: press one to mark it in the picture" });
+  for (const [symbol, letter, text] of model.get("_legend"))
+    legend.append(html("button", { type: "button", "aria-pressed": "false", "data-symbol": symbol }, html("i", {}, letter), ` ${text}`));
+  const formula = html("div", { class: "formula" });
+  formula.innerHTML = model.get("_formula");
+
+  const { panels, update: draw } = build({ state, change });
+  const sliders = Object.entries(quantities).filter(([, { dimensions }]) => dimensions === 0).map(([name, { label, low, high, step }]) => {
+    const input = html("input", { type: "range", min: low, max: high, step, "data-symbol": name });
+    const output = html("output", {});
+    input.addEventListener("input", () => change({ [name]: Number(input.value) }));
+    return { name, input, output, row: html("label", {}, html("span", { "data-symbol": name }, label), input, output) };
+  });
+  const reset = html("button", { type: "button" }, "Reset");
+  reset.addEventListener("click", () => change(initial));
+  const link = html("a", { class: "state-link" }, "Link to this state");
+
+  const rows = state()[columns.count].map((_, at) => {
+    const cells = columns.names.map(() => html("td", {}));
+    return { cells, row: html("tr", { "data-key": at }, html("th", { scope: "row", style: `--key: var(--key-${(at % 8) + 1})` }, `${at + 1}`), ...cells) };
+  });
+  const head = html("tr", {}, html("th", { scope: "col" }, "key"));
+  for (const [name, symbol] of columns.names) head.append(html("th", { scope: "col", "data-symbol": symbol }, name));
+  const table = html("table", {}, html("thead", {}, head), html("tbody", {}, ...rows.map(({ row }) => row)));
+  const status = html("p", { class: "status", role: "status" });
+  const presets = html("ul", { class: "presets", "aria-label": "Try this" });
+  for (const [label, sentence, changes] of model.get("_presets")) {
+    const button = html("button", { type: "button" }, label);
+    button.addEventListener("click", () => change({ ...initial, ...changes }));
+    presets.append(html("li", {}, button, ` ${sentence}`));
+  }
+  root.append(formula, legend, html("div", { class: "panels" }, ...panels.map(({ figure }) => figure)),
+    html("div", { class: "controls" }, ...sliders.map(({ row }) => row), html("div", { class: "actions" }, reset, ...(model instanceof PageModel ? [link] : []))),
+    status, html("div", { class: "numbers" }, table), presets);
+  el.replaceChildren(root);
+
+  let speak;
+  function update() {
+    if (quiet) return;
+    const now = state();
+    const results = compute(now);
+    draw(now, results);
+    for (const { name, input, output } of sliders) {
+      input.value = now[name];
+      output.textContent = show(now[name]);
+      input.setAttribute("aria-valuetext", show(now[name]));
+    }
+    columns.of(now, results).forEach((numbers, at) => numbers.forEach((number, column) => {
+      const cell = rows[at].cells[column];
+      cell.textContent = show(number);
+      if (columns.names[column][1] === "w") cell.style.setProperty("--share", number.toFixed(4));
+    }));
+    link.href = toFragment(el.dataset.name ?? "", now);
+    // A screen reader hears where a drag ended, not every step of it.
+    clearTimeout(speak);
+    speak = setTimeout(() => (status.textContent = describe(now, results)), status.textContent ? 300 : 0);
+    root.results = results;
+  }
+
+  const light = (name, value, on) => {
+    if (value !== undefined) for (const mark of root.querySelectorAll(`[data-${name}="${CSS.escape(value)}"]`)) mark.classList.toggle("lit", on);
+  };
+  const pinned = () => root.querySelector(".legend [aria-pressed=true]")?.dataset.symbol;
+  const hover = (on) => (event) => {
+    const symbol = event.target.closest?.("[data-symbol]")?.dataset.symbol;
+    if (symbol !== pinned()) light("symbol", symbol, on);
+    light("key", event.target.closest?.("[data-key]")?.dataset.key, on);
+  };
+  for (const event of ["pointerover", "focusin"]) root.addEventListener(event, hover(true));
+  for (const event of ["pointerout", "focusout"]) root.addEventListener(event, hover(false));
+  legend.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    const before = pinned();
+    for (const other of legend.children) other.setAttribute("aria-pressed", other === button && other.dataset.symbol !== before);
+    light("symbol", before, false);
+    light("symbol", pinned(), true);
+  });
+
+  for (const name of Object.keys(quantities)) {
+    model.on(`change:${name}`, update);
+    undo.push(() => model.off(`change:${name}`, update));
+  }
+  update();
+  return () => {
+    clearTimeout(speak);
+    undo.forEach((step) => step());
+  };
+}
+
+/** Brings the still widgets of one kind on a static page to life, and keeps their state in the URL. */
+export function awaken(kind, render) {
+  for (const el of document.querySelectorAll(`[data-widget="${kind}"]`)) {
+    const model = new PageModel(JSON.parse(el.querySelector("script[type='application/json']").textContent));
+    const quantities = model.get("_quantities");
+    const state = () => Object.fromEntries(Object.keys(quantities).map((name) => [name, model.get(name)]));
+    const follow = (scroll) => {
+      const found = fromFragment(location.hash, el.dataset.name, state(), quantities);
+      if (!found) return;
+      for (const [name, value] of Object.entries({ ...model.get("_initial"), ...found })) model.set(name, value);
+      if (scroll) el.scrollIntoView({ block: "start" });
+    };
+    follow(false);
+    render({ model, el });
+    el.model = model;
+    if (location.hash.startsWith(`#${el.dataset.name}?`)) el.scrollIntoView({ block: "start" });
+    addEventListener("hashchange", () => follow(true));
+    let write;
+    el.addEventListener("attention-change", () => {
+      clearTimeout(write);
+      write = setTimeout(() => history.replaceState(null, "", toFragment(el.dataset.name, state())), 250);
+    });
+  }
+}
