@@ -11,6 +11,7 @@ import tomllib
 from importlib import resources
 
 import sympy as sp
+from sympy.printing.latex import LatexPrinter
 
 VERDICTS = {
     "proved": "proved",
@@ -106,8 +107,20 @@ def _check_follows(old, new, factor, keys) -> None:
     check_equal(old.lhs - old.rhs, factor * (new.lhs - new.rhs), keys=keys)
 
 
+class PositiveFirst:
+    """A printer that writes a difference as x − y, not as −y + x."""
+
+    def _as_ordered_terms(self, expr, order=None):
+        return sorted(super()._as_ordered_terms(expr, order), key=lambda term: term.could_extract_minus_sign())
+
+
+class _Latex(PositiveFirst, LatexPrinter):
+    def _print_Indexed(self, expr):
+        return f"{self._print(expr.base.label)}_{{{' '.join(map(self._print, expr.indices))}}}"
+
+
 def _latex(expr) -> str:
-    return expr if isinstance(expr, str) else sp.latex(expr, fold_short_frac=False).replace("{v}_", "v_")
+    return _Latex().doprint(expr)
 
 
 class Derivation:

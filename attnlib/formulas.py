@@ -4,7 +4,7 @@ Keys carry the index i (or j), coordinates the index c; both start at one, as on
 of coordinates `d` stay symbolic.
 """
 
-from sympy import IndexedBase, Sum, Symbol, exp, log, pi, sqrt
+from sympy import IndexedBase, Mul, Pow, Rational, Sum, Symbol, exp, log, pi, sqrt
 
 n = Symbol("n", integer=True, positive=True)  # keys
 d = Symbol("d", integer=True, positive=True)  # coordinates
@@ -42,4 +42,11 @@ pooled_precision = kappa * over_keys(exp(alpha * s[j]))
 estimate = over_keys(weight_of(j, i) * v[j])
 standard_deviation = 1 / sqrt(pooled_precision)
 density = exp(-((x - mean) ** 2) / (2 * spread**2)) / (spread * sqrt(2 * pi))
-log_density = log(kappa * theta[i] / (2 * pi)) / 2 - kappa * theta[i] * (x - v[i]) ** 2 / 2
+
+# One reading as the source prints it; unevaluated, since sympy would pull the square root apart.
+reading = Mul(
+    Pow(Mul(kappa, theta[i], 1 / (2 * pi), evaluate=False), Rational(1, 2), evaluate=False),
+    exp(-kappa * theta[i] * (mean - v[i]) ** 2 / 2),
+    evaluate=False,
+)
+log_reading = log(kappa * theta[i] / (2 * pi)) / 2 - kappa * theta[i] * (mean - v[i]) ** 2 / 2

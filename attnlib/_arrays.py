@@ -1,0 +1,133 @@
+"""What every module shares: one array namespace per call, checked arguments, and the arithmetic of weights."""
+
+import math
+import reprlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_array_api_obj
+
+Array = Any  # a NumPy array or a torch tensor: what comes in decides what goes out
+ArrayLike = Any  # the same, or anything that NumPy makes an array of
+
+
+def floats(**arguments: ArrayLike) -> tuple[Any, Any, list[Array]]:
+    """Return the array namespace of the arguments, their common real dtype, and the arguments in that dtype.
+
+    Arrays of real numbers decide the dtype; what is a list, whole or boolean follows, or takes the default dtype.
+    """
+    given = [argument for argument in arguments.values() if is_array_api_obj(argument)]
+    try:
+        xp = array_namespace(*(given or [np.empty(0)]))
+    except TypeError:
+        kinds = " and ".join(sorted({type(argument).__name__ for argument in given}))
+        raise ValueError(f"{', '.join(arguments)} must be arrays of one library; got {kinds}") from None
+    arrays = []
+    for name, argument in arguments.items():
+        try:
+            place = device(given[0]) if given else None
+            array = argument[...] if is_array_api_obj(argument) else xp.asarray(argument, device=place)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name} must be an array of real numbers; got {reprlib.repr(argument)} ({error})"
+            ) from error
+        if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
+            raise ValueError(f"{name} must be an array of real numbers; got dtype {array.dtype}")
+        arrays.append(array)
+    dtype = common_real(xp, given) or common_real(xp, arrays) or xp.asarray(0.0).dtype
+    return xp, dtype, [cast(xp, array, dtype) for array in arrays]
+
+
+def common_real(xp: Any, arguments: Iterable[Any]) -> Any | None:
+    """Return the common dtype of the arguments that are arrays of real numbers, None if there are none."""
+    dtypes = [x.dtype for x in arguments if is_array_api_obj(x) and xp.isdtype(x.dtype, "real floating")]
+    return xp.result_type(*dtypes) if dtypes else None
+
+
+def boolean(xp: Any, mask: ArrayLike, shape: tuple[int, ...], like: Array) -> Array:
+    """Return the mask as an array beside `like`, once it is known to be boolean and to broadcast to `shape`."""
+    mask = xp.asarray(mask, device=device(like))
+    if not xp.isdtype(mask.dtype, "bool"):
+        raise ValueError(f"mask must be boolean, True where attending is allowed; got dtype {mask.dtype}")
+    try:
+        fits = np.broadcast_shapes(tuple(mask.shape), shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"mask must broadcast to {shape}; got shape {tuple(mask.shape)}")
+    return mask
+
+
+def broadcast(names: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that all shapes broadcast to."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(f"{names} must have shapes that broadcast; got {' and '.join(map(str, shapes))}") from None
+
+
+def number(name: str, value: Any, *, above_zero: bool = False) -> float:
+    """Return a plain finite number; a tensor that asks for its gradient would lose it here, so it is refused."""
+    wanted = f"{name} must be a finite number{' above zero' if above_zero else ''}; got {value!r}"
+    if isinstance(value, str) or getattr(value, "requires_grad", False):
+        raise ValueError(wanted)
+    try:
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(wanted) from None
+    if not math.isfinite(result) or (above_zero and result <= 0):
+        raise ValueError(wanted)
+    return result
+
+
+def require_finite(xp: Any, **arrays: Array) -> None:
+    """Raise if any number of any array is infinite or NaN."""
+    for name, array in arrays.items():
+        if not xp.all(xp.isfinite(array)):
+            bad = "nan" if xp.any(xp.isnan(array)) else "inf"
+            raise ValueError(f"{name} must be finite; got {bad} among its numbers")
+
+
+def require_scores(xp: Any, scores: Array, name: str = "scores") -> None:
+    """Raise unless every score is finite or -inf."""
+    if not xp.all(scores < math.inf):  # false for NaN too
+        bad = "nan" if xp.any(xp.isnan(scores)) else "inf"
+        raise ValueError(f"{name} must be finite or -inf; got {bad} among its numbers")
+
+
+def cast(xp: Any, array: Array, dtype: Any) -> Array:
+    """Return the array in the dtype, without a copy when it has it already."""
+    return array if array.dtype == dtype else xp.astype(array[...], dtype)  # [...]: a NumPy scalar becomes an array
+
+
+def wide(xp: Any, dtype: Any) -> Any:
+    """Return the dtype to accumulate in: 16 bits are too few to add up in."""
+    return xp.float32 if xp.finfo(dtype).bits == 16 else dtype
+
+
+def peak(xp: Any, scores: Array, axis: int = -1) -> Array:
+    """Return the largest score along the axis, kept as an axis of one, and never below the lowest finite number.
+
+    So `scores - peak` is never inf - inf, not even where every score is -inf or where there is none.
+    """
+    lowest = float(xp.finfo(scores.dtype).min)
+    if scores.shape[axis] == 0:
+        return xp.sum(scores, axis=axis, keepdims=True) + lowest
+    largest = xp.max(scores, axis=axis, keepdims=True)
+    return xp.where(largest < lowest, lowest, largest)
+
+
+@np.errstate(over="ignore", under="ignore")  # a gap too wide for the dtype is -inf, and its weight 0, as it should be
+def weigh(xp: Any, scores: Array, axis: int = -1, temperature: float = 1.0) -> tuple[Array, Array]:
+    """Return softmax(scores / temperature) and log(sum(exp(scores / temperature))), the latter kept as an axis of one.
+
+    Where every score is -inf, or where there is none, the weights are 0 and the logarithm is -inf.
+    """
+    top = peak(xp, scores, axis)
+    # Subtract first: dividing first can overflow, and it rounds the small gaps between large scores.
+    exponentials = xp.exp((scores - top) / temperature)
+    total = xp.sum(exponentials, axis=axis, keepdims=True)
+    some = total > 0
+    total = xp.where(some, total, 1.0)
+    return exponentials / total, xp.where(some, top / temperature + xp.log(total), -math.inf)

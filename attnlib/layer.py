@@ -1,0 +1,391 @@
+"""What the layer computes: scores, their softmax, and the average of the values under it.
+
+One implementation serves NumPy arrays and torch tensors on any device; dtype and device follow the input. 16-bit
+inputs are accumulated in float32 and returned in 16 bits. Lists, whole numbers and booleans take the dtype of the real
+arrays beside them, or the default (float64 for NumPy); lists alone become NumPy arrays. torch is never imported for a
+caller who has not.
+
+Masks are boolean, True where a query may attend. A query that may attend nowhere has weights 0 and output 0.
+
+Checks that look at the data (NaN, overflow) make an accelerator wait for its queue. They run everywhere but on the
+fused path of `attention` on an accelerator, where NaN in gives NaN out. For the same reason use batch dimensions rather
+than `torch.func.vmap`, which cannot follow a check.
+"""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+from array_api_compat import device, is_torch_array
+
+from attnlib._arrays import (
+    Array,
+    ArrayLike,
+    boolean,
+    broadcast,
+    cast,
+    floats,
+    number,
+    peak,
+    require_finite,
+    require_scores,
+    weigh,
+    wide,
+)
+
+__all__ = ["attention", "scores", "softmax", "streaming_attention"]
+
+
+@np.errstate(over="ignore", invalid="ignore")  # reported below as a ValueError that says which argument
+def scores(query: ArrayLike, key: ArrayLike, *, scale: float | None = None) -> Array:
+    """Score every key against every query by their scaled dot product, scale * sum_c query_ic key_jc.
+
+    Parameters
+    ----------
+    query : array (..., L, d), real
+        d is at least 1; batch dimensions (...) broadcast with those of `key`.
+    key : array (..., S, d), real
+        S may be 0.
+    scale : float, optional
+        Any finite number; None means 1/sqrt(d), as in torch.
+
+    Returns
+    -------
+    array (..., L, S)
+        Linear in each query and in each key: doubling a query doubles its row.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, an input is NaN or infinite, or a score is too large for the dtype.
+
+    Examples
+    --------
+    d = 4, so the scale is 1/2, and the rows are (2, 0, 1, 0) . (4, 0, 0, 0) / 2 = 4 and (2, 0, 1, 0) . (0, 3, 2, 0) / 2
+    = 1:
+
+    >>> scores([[2, 0, 1, 0]], [[4, 0, 0, 0], [0, 3, 2, 0]])
+    array([[4., 1.]])
+
+    References
+    ----------
+    Vaswani et al. (2017), section 3.2.1; Ma (2025), the exponent of Eq. 1.
+    """
+    xp, dtype, (query, key) = floats(query=query, key=key)
+    _shapes(query, key)
+    scale = _scale(scale, query)
+    result = cast(xp, _products(xp, *(cast(xp, x, wide(xp, dtype)) for x in (query, key)), scale), dtype)
+    _require_products(xp, query, key, result)
+    return result
+
+
+def softmax(scores: ArrayLike, *, temperature: float = 1.0, mask: ArrayLike | None = None, axis: int = -1) -> Array:
+    """Turn scores into weights, p_i = exp(s_i / temperature) / sum_j exp(s_j / temperature).
+
+    p is the probability vector that maximises sum_i p_i s_i + temperature * entropy(p).
+
+    Parameters
+    ----------
+    scores : array, real, at least one dimension
+        Finite, or -inf for a key that is left out.
+    temperature : float
+        Finite, above zero. Low is sharp, high is even.
+    mask : boolean array, optional
+        Broadcasts to the shape of `scores`; False leaves the key out.
+    axis : int
+        The axis of the keys, negative ones counted from the end.
+
+    Returns
+    -------
+    array, shape of `scores`
+        Not negative, sums to one along `axis`, the same for scores + constant. All zero where no key is left.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN or +inf (masked or not), or another argument is outside its range.
+
+    Examples
+    --------
+    Scores log 1, log 2, log 5 have exponentials 1, 2, 5, which add to 8:
+
+    >>> import numpy
+    >>> softmax(numpy.log([1, 2, 5])).round(3)  # 1/8, 2/8, 5/8
+    array([0.125, 0.25 , 0.625])
+    >>> softmax(numpy.log([1, 2, 5]), mask=[True, True, False]).round(3)  # 1/3, 2/3
+    array([0.333, 0.667, 0.   ])
+
+    References
+    ----------
+    Ma (2025), Eq. 1 and Eq. 10-11, where 1/temperature is called alpha.
+    """
+    xp, dtype, (scores,) = floats(scores=scores)
+    axis = _axis(axis, scores.ndim)
+    temperature = number("temperature", temperature, above_zero=True)
+    limits = xp.finfo(wide(xp, dtype))
+    if not float(limits.smallest_normal) <= temperature <= float(limits.max):
+        raise ValueError(f"temperature must be a finite number above zero in {limits.dtype}; got {temperature}")
+    require_scores(xp, scores)
+    if mask is not None:
+        scores = xp.where(boolean(xp, mask, tuple(scores.shape), scores), scores, -math.inf)
+    weights, _ = weigh(xp, cast(xp, scores, wide(xp, dtype)), axis, temperature)
+    return cast(xp, weights, dtype)
+
+
+def attention(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    *,
+    scale: float | None = None,
+    mask: ArrayLike | None = None,
+    causal: bool = False,
+    return_weights: bool = False,
+) -> Array | tuple[Array, Array]:
+    """Average the values under the softmax of the scores, output_i = sum_j p_ij value_j.
+
+    output_i is the vector v that minimises sum_j p_ij |v - value_j|^2, p_i being the softmax of row i of the scores.
+
+    torch tensors go to `torch.nn.functional.scaled_dot_product_attention`, unless the weights are asked for.
+
+    Parameters
+    ----------
+    query : array (..., L, d), real, finite
+    key : array (..., S, d), real, finite
+        S may be 0: every output is then zero.
+    value : array (..., S, dv), real, finite
+        Finite even where masked, for 0 * nan is nan. Batch dimensions of the three broadcast.
+    scale : float, optional
+        Factor on the dot products; None means 1/sqrt(d).
+    mask : boolean array, optional
+        True where a query may attend; broadcasts to (..., L, S).
+    causal : bool
+        Query i may attend key j if and only if j <= i. For L != S this is aligned at the top left, as torch's
+        `is_causal` is: the first query sees the first key alone. Given with `mask`, both must allow.
+    return_weights : bool
+        Return the weights as well.
+
+    Returns
+    -------
+    output : array (..., L, dv)
+        Each row lies in the convex hull of the values that it may attend; zero where it may attend none.
+    weights : array (..., L, S), only if `return_weights`
+        Rows sum to one, or to zero where a query may attend nowhere.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, the mask is not boolean, or the data is not finite (see the module's note on
+        accelerators).
+
+    Examples
+    --------
+    Scale 1 and key (log 3, 0) give the scores log 3 and 0, so the weights 3/4 and 1/4, and 3/4 * 8 + 1/4 * 4 = 7:
+
+    >>> import numpy
+    >>> attention([[1.0]], [[numpy.log(3)], [0.0]], [[8.0], [4.0]], scale=1).round(6)
+    array([[7.]])
+
+    References
+    ----------
+    Vaswani et al. (2017), Eq. 1; Ma (2025), Eq. 1.
+    """
+    xp, dtype, (query, key, value) = floats(query=query, key=key, value=value)
+    batch, shape = _shapes(query, key, value)
+    scale = _scale(scale, query)
+    mask = None if mask is None else boolean(xp, mask, batch + shape, query)
+    if is_torch_array(query) and not return_weights and _fits_fused(xp, query, key, value, scale):
+        return _fused(query, key, value, scale, mask, causal, batch)
+
+    q, k, v = (cast(xp, x, wide(xp, dtype)) for x in (query, key, value))
+    weights, _ = weigh(xp, _allowed_scores(xp, q, k, scale, mask, causal))
+    output = _average(xp, weights, v)
+    return (cast(xp, output, dtype), cast(xp, weights, dtype)) if return_weights else cast(xp, output, dtype)
+
+
+@np.errstate(over="ignore", under="ignore")
+def streaming_attention(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    *,
+    scale: float | None = None,
+    mask: ArrayLike | None = None,
+    causal: bool = False,
+    block_size: int = 1024,
+) -> Array:
+    """Compute what `attention` computes, block by block of keys, without ever holding all L * S scores.
+
+    Each query keeps three running numbers over the keys read so far: the largest score, the sum of exponentials
+    relative to it, and the average of the values. A further block is pooled into them, as two estimates are by
+    `attnlib.likelihood.pool`: sums add, averages average by their sums. The order and the size of the blocks change
+    the result by rounding alone. Memory beside the result is L * block_size scores; where torch records gradients, it
+    keeps every block for the backward pass.
+
+    Parameters
+    ----------
+    query, key, value, scale, mask, causal
+        As for `attention`. A mask is sliced, never expanded.
+    block_size : int
+        Keys a block, at least 1.
+
+    Returns
+    -------
+    array (..., L, dv)
+        Equal to `attention(query, key, value, ...)` up to rounding, for every block size.
+
+    Raises
+    ------
+    ValueError
+        As `attention`, and if `block_size` is not a whole number of at least 1.
+
+    Examples
+    --------
+    Weights 1/2, 1/4, 1/4. The first block of two has average (2 * 8 + 1 * 4) / 3 = 20/3 with sum 3; the second has
+    average 0 with sum 1; pooled, (3 * 20/3 + 1 * 0) / 4 = 5:
+
+    >>> import numpy
+    >>> streaming_attention([[1.0]], numpy.log([[2], [1], [1]]), [[8], [4], [0]], block_size=2).round(6)
+    array([[5.]])
+
+    References
+    ----------
+    Milakov and Gimelshein (2018), "Online normalizer calculation for softmax", Algorithm 3; Dao et al. (2022),
+    "FlashAttention", Algorithm 1.
+    """
+    xp, dtype, (query, key, value) = floats(query=query, key=key, value=value)
+    batch, shape = _shapes(query, key, value)
+    scale = _scale(scale, query)
+    block_size = _block_size(block_size)
+    q, k, v = (cast(xp, x, wide(xp, dtype)) for x in (query, key, value))
+    if mask is not None:
+        mask = xp.broadcast_to(boolean(xp, mask, batch + shape, query), batch + shape)  # a view
+    length, keys = shape
+    if causal:
+        keys = min(keys, length)  # no query looks beyond key L - 1
+
+    like = {"dtype": q.dtype, "device": device(q)}
+    top = xp.full((length, 1), float(xp.finfo(q.dtype).min), **like)
+    total = xp.zeros((length, 1), **like)
+    average = xp.zeros((*batch, length, v.shape[-1]), **like)
+    for start in range(0, max(keys, 1), block_size):  # max: with no keys, one empty block ties the result to the inputs
+        block = slice(start, min(start + block_size, keys))
+        part = None if mask is None else mask[..., block]
+        s = _allowed_scores(xp, q, k[..., block, :], scale, part, causal, start)
+        old_top, top = top, xp.maximum(top, peak(xp, s))
+        exponentials = xp.exp(s - top)
+        old_total = total * xp.exp(old_top - top)
+        total = old_total + xp.sum(exponentials, axis=-1, keepdims=True)
+        share = xp.where(total > 0, total, 1.0)
+        average = average * (old_total / share) + _average(xp, exponentials / share, v[..., block, :])
+    return cast(xp, average, dtype)
+
+
+def _products(xp: Any, query: Array, key: Array, scale: float) -> Array:
+    return (query * scale) @ xp.matrix_transpose(key)  # scale the smaller factor, (L, d) rather than (L, S)
+
+
+def _allowed_scores(
+    xp: Any, query: Array, key: Array, scale: float, mask: Array | None, causal: bool, start: int = 0
+) -> Array:
+    """Return the scores of keys start, start + 1, ..., -inf where mask or causality forbids."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        s = _products(xp, query, key, scale)
+    _require_products(xp, query, key, s)
+    if causal:
+        rows = xp.arange(s.shape[-2], device=device(s))[:, None]
+        columns = xp.arange(start, start + s.shape[-1], device=device(s))
+        s = xp.where(columns <= rows, s, -math.inf)
+    return s if mask is None else xp.where(mask, s, -math.inf)
+
+
+def _average(xp: Any, weights: Array, value: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        result = weights @ value
+    if not xp.all(xp.isfinite(result)):
+        require_finite(xp, value=value)
+    return result
+
+
+def _require_products(xp: Any, query: Array, key: Array, products: Array) -> None:
+    # The happy path looks at the products alone: NaN or inf in a factor always shows there.
+    if not xp.all(xp.isfinite(products)):
+        require_finite(xp, query=query, key=key)
+        raise ValueError(f"query and key must have scores that {products.dtype} can hold; got one beyond its range")
+
+
+def _fits_fused(xp: Any, query: Array, key: Array, value: Array, scale: float) -> bool:
+    """Tell whether the fused kernel gives the answer that this module promises."""
+    if 0 in (*query.shape, *key.shape, *value.shape):
+        return False
+    if query.device.type != "cpu":
+        return True  # looking at the data would stall the accelerator
+    # Every partial sum of a score is at most `bound`. NaN fails the comparison, and the other path then names it.
+    high_query, high_key, high_value = (float(x.detach().abs().amax()) for x in (query, key, value))
+    bound = high_query * high_key * query.shape[-1] * max(1.0, abs(scale))
+    return bound < xp.finfo(wide(xp, query.dtype)).max and high_value < math.inf
+
+
+def _fused(
+    query: Array, key: Array, value: Array, scale: float, mask: Array | None, causal: bool, batch: tuple[int, ...]
+) -> Array:
+    import torch  # loaded by the caller, who has tensors
+
+    length, keys = query.shape[-2], key.shape[-2]
+    alive = None
+    if mask is not None:
+        if causal:
+            mask = mask & torch.ones(length, keys, dtype=torch.bool, device=query.device).tril()
+        # A row that may attend nowhere is nan in some releases, forward or backward. Let it attend everywhere, then
+        # replace it: its gradient is exactly zero.
+        alive = mask.any(-1, keepdim=True)
+        mask = (mask | ~alive).expand(*batch, length, keys)
+    # Fused kernels take four dimensions; these are views unless there are more.
+    lead = (math.prod(batch[:-1]), math.prod(batch[-1:]))
+    query, key, value = (x.expand(*batch, *x.shape[-2:]).reshape(*lead, *x.shape[-2:]) for x in (query, key, value))
+    mask = None if mask is None else mask.reshape(*lead, length, keys)
+    output = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=causal and mask is None, scale=scale
+    )
+    output = output.reshape(*batch, length, value.shape[-1])
+    return output if alive is None else torch.where(alive, output, 0.0)
+
+
+def _shapes(query: Array, key: Array, value: Array | None = None) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """Return the common batch shape and (L, S)."""
+    arrays = {"query": query, "key": key} | ({} if value is None else {"value": value})
+    for (name, array), letters in zip(arrays.items(), ("L, d", "S, d", "S, dv"), strict=False):
+        if array.ndim < 2:
+            raise ValueError(f"{name} must have shape (..., {letters}); got {tuple(array.shape)}")
+    (length, d), keys = query.shape[-2:], key.shape[-2]
+    if d == 0:
+        raise ValueError(f"query must have at least one coordinate, shape (..., L, d); got {tuple(query.shape)}")
+    if key.shape[-1] != d:
+        raise ValueError(f"key must have shape (..., S, {d}) to match query; got {tuple(key.shape)}")
+    if value is not None and value.shape[-2] != keys:
+        raise ValueError(f"value must have shape (..., {keys}, dv) to match key; got {tuple(value.shape)}")
+    batch = broadcast("batch dimensions of " + ", ".join(arrays), *(tuple(x.shape[:-2]) for x in arrays.values()))
+    return batch, (length, keys)
+
+
+def _scale(scale: float | None, query: Array) -> float:
+    return 1 / math.sqrt(query.shape[-1]) if scale is None else number("scale", scale)
+
+
+def _axis(axis: int, ndim: int) -> int:
+    if ndim == 0:
+        raise ValueError("scores must have at least one dimension; got a single number")
+    if not isinstance(axis, int) or not -ndim <= axis < ndim:
+        raise ValueError(f"axis must be a whole number from {-ndim} to {ndim - 1}; got {axis!r}")
+    return axis
+
+
+def _block_size(block_size: int) -> int:
+    try:
+        whole = operator.index(block_size)
+    except TypeError:
+        whole = 0
+    if whole < 1:
+        raise ValueError(f"block_size must be a whole number of at least 1; got {block_size!r}")
+    return whole

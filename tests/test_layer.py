@@ -1,0 +1,588 @@
+"""The layer's promises, for NumPy and for torch, against 50-digit arithmetic, scipy and torch's own attention."""
+
+import itertools
+import math
+
+import mpmath
+import numpy as np
+import pytest
+import scipy.special
+
+from attnlib import attention, layer, scores, softmax, streaming_attention
+
+EVERY_ATTENTION = {
+    "attention": attention,
+    "weights": lambda *a, **k: attention(*a, return_weights=True, **k)[0],
+    "stream": lambda *a, **k: streaming_attention(*a, block_size=3, **k),
+}
+
+
+class NumPy:
+    name = "numpy"
+    dtypes = ("float16", "float32", "float64")
+
+    def array(self, data, dtype="float64"):
+        return np.asarray(data).astype(dtype)
+
+    def numpy(self, array):
+        assert isinstance(array, np.ndarray)
+        return array
+
+    def dtype(self, array):
+        return str(array.dtype)
+
+
+class Torch:
+    name = "torch"
+    dtypes = ("float16", "bfloat16", "float32", "float64")
+
+    def __init__(self, device="cpu"):
+        self.torch = pytest.importorskip("torch")
+        self.device = device
+
+    def array(self, data, dtype="float64"):
+        return self.torch.tensor(np.asarray(data), dtype=getattr(self.torch, dtype), device=self.device)
+
+    def numpy(self, array):
+        assert isinstance(array, self.torch.Tensor) and array.device.type == self.device
+        array = array.detach().cpu()
+        return (array.float() if array.dtype == self.torch.bfloat16 else array).numpy()
+
+    def dtype(self, array):
+        return str(array.dtype).removeprefix("torch.")
+
+
+@pytest.fixture(params=["numpy", "torch", "cuda"])
+def backend(request):
+    if request.param == "numpy":
+        return NumPy()
+    torch = pytest.importorskip("torch")
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("torch sees no CUDA device here")
+    return Torch("cuda" if request.param == "cuda" else "cpu")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20250912)
+
+
+@pytest.fixture(params=EVERY_ATTENTION.values(), ids=EVERY_ATTENTION)
+def attend(request):
+    return request.param
+
+
+def loop(query, key, value, *, scale=None, mask=None, causal=False):
+    """Attention as scipy and three loops have it, in float64: the independent route."""
+    query, key, value = (np.asarray(x, dtype=np.float64) for x in (query, key, value))
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    batch = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    length, keys = query.shape[-2], key.shape[-2]
+    query, key, value = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (query, key, value))
+    mask = np.broadcast_to(True if mask is None else mask, (*batch, length, keys))
+    out = np.zeros((*batch, length, value.shape[-1]))
+    for index in itertools.product(*map(range, batch)):
+        for i in range(length):
+            allowed = [j for j in range(keys) if mask[(*index, i, j)] and (j <= i or not causal)]
+            if allowed:
+                s = [scale * float(query[index][i] @ key[index][j]) for j in allowed]
+                out[(*index, i)] = scipy.special.softmax(s) @ value[index][allowed]
+    return out
+
+
+def problem(rng, *, batch=True, keys=None):
+    """Draw shapes, batch dimensions that broadcast, and numbers."""
+    length, keys = int(rng.integers(1, 9)), int(rng.integers(1, 9)) if keys is None else keys
+    d, dv = (int(n) for n in rng.integers(1, 6, 2))
+    full = tuple(int(n) for n in rng.integers(1, 4, rng.integers(0, 4))) if batch else ()
+    full_of = lambda: tuple(n if rng.random() < 0.7 else 1 for n in full[rng.integers(0, len(full) + 1) :])  # noqa: E731
+    shapes = ((*full_of(), length, d), (*full_of(), keys, d), (*full_of(), keys, dv))
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    common = np.broadcast_shapes(*(s[:-2] for s in shapes))
+    masks = [
+        None,
+        (length, keys),
+        (keys,),
+        (length, 1),
+        (*common, length, keys),
+        (*common[:1], *[1] * len(common[1:]), 1, keys),
+    ]
+    shape = masks[rng.integers(len(masks))]
+    return arrays, None if shape is None else rng.random(shape) < 0.6
+
+
+# -- the same number by other routes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("seed", range(25))
+def test_attention_equals_the_loop_over_random_shapes_and_masks(backend, attend, seed, causal):
+    rng = np.random.default_rng(seed)
+    arrays, mask = problem(rng)
+    expected = loop(*arrays, mask=mask, causal=causal)
+    found = attend(
+        *map(backend.array, arrays), mask=None if mask is None else backend.array(mask, "bool"), causal=causal
+    )
+    found = backend.numpy(found)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("magnitude", [1e-3, 1.0, 1e3, 1e6])
+def test_softmax_to_fifty_digits(backend, rng, magnitude):
+    s = rng.normal(size=12) * magnitude
+    for temperature in (0.3, 1.0, 7.0):
+        with mpmath.workdps(50):
+            terms = [mpmath.exp(mpmath.mpf(float(x)) / mpmath.mpf(temperature)) for x in s]
+            expected = [float(term / sum(terms)) for term in terms]
+        found = backend.numpy(softmax(backend.array(s), temperature=temperature))
+        # 800: an exponent of at most about 700 is rounded once by division before exp.
+        np.testing.assert_allclose(found, expected, rtol=800 * np.finfo(float).eps, atol=1e-300)
+
+
+@pytest.mark.parametrize("magnitude", [1e-3, 1.0, 1e3, 1e6])
+def test_attention_to_fifty_digits(backend, attend, rng, magnitude):
+    q, k, v = rng.normal(size=(2, 3)) * magnitude, rng.normal(size=(7, 3)), rng.normal(size=(7, 2))
+    with mpmath.workdps(50):
+        exact = mpmath.matrix(2, 2)
+        for i in range(2):
+            products = [
+                sum(mpmath.mpf(float(a)) * mpmath.mpf(float(b)) for a, b in zip(q[i], row, strict=True)) for row in k
+            ]
+            terms = [mpmath.exp(product / mpmath.sqrt(3)) for product in products]
+            for c in range(2):
+                exact[i, c] = sum(t * mpmath.mpf(float(x)) for t, x in zip(terms, v[:, c], strict=True)) / sum(terms)
+        expected = np.array(exact.tolist(), dtype=float)
+    found = backend.numpy(attend(*map(backend.array, (q, k, v))))
+    # A score of size m is rounded by about m * eps, and so is the weight, relatively.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=20 * (1 + magnitude) * np.finfo(float).eps)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-14), ("float32", 2e-6)])
+def test_generic_and_fused_agree_with_torch(rng, dtype, tolerance):
+    torch = pytest.importorskip("torch")
+    fused = torch.nn.functional.scaled_dot_product_attention
+    for length, keys in ((5, 5), (3, 8), (8, 3)):
+        q, k, v = (
+            torch.tensor(rng.normal(size=(2, 3, n, 4)), dtype=getattr(torch, dtype)) for n in (length, keys, keys)
+        )
+        mask = torch.tensor(rng.random((length, keys)) < 0.7)
+        mask[:, 0] = True  # torch leaves rows without a key to the release
+        for ours, theirs in (
+            ({}, {}),
+            ({"mask": mask}, {"attn_mask": mask}),
+            ({"causal": True}, {"is_causal": True}),
+            ({"scale": -0.3}, {"scale": -0.3}),
+        ):
+            expected = fused(q, k, v, **theirs)
+            for attend in EVERY_ATTENTION.values():
+                torch.testing.assert_close(attend(q, k, v, **ours), expected, rtol=0, atol=tolerance)
+                found = attend(
+                    *(x.numpy() for x in (q, k, v)),
+                    **{n: getattr(x, "numpy", lambda x=x: x)() for n, x in ours.items()},
+                )
+                assert found.dtype == expected.numpy().dtype
+                np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=tolerance)
+
+
+def test_torch_calls_the_fused_kernel_unless_the_weights_are_wanted(monkeypatch, rng):
+    torch = pytest.importorskip("torch")
+    calls = []
+    kernel = torch.nn.functional.scaled_dot_product_attention
+
+    def spy(*args, **kwargs):
+        calls.append(args[0].shape)
+        return kernel(*args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
+    for batch, four in (((), (1, 1)), ((3,), (1, 3)), ((2, 3), (2, 3)), ((2, 1, 3), (2, 3))):
+        q, k, v = (torch.tensor(rng.normal(size=(*batch, n, 4))) for n in (5, 6, 6))
+        attention(q, k, v)
+        assert calls.pop() == (*four, 5, 4)
+        attention(q, k, v, return_weights=True)
+        assert not calls
+
+
+def test_the_fused_kernel_never_meets_a_row_without_a_key(monkeypatch, rng):
+    # Some releases of torch return nan there, and a gradient of nan for everything that the row shares.
+    torch = pytest.importorskip("torch")
+    kernel = torch.nn.functional.scaled_dot_product_attention
+
+    def older(query, key, value, *, attn_mask, **kwargs):
+        output = kernel(query, key, value, attn_mask=attn_mask, **kwargs)
+        return output / attn_mask.any(-1, keepdim=True)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", older)
+    q, k, v = (torch.tensor(rng.normal(size=(2, 4, 3)), requires_grad=True) for _ in range(3))
+    mask = np.tri(4, k=-1, dtype=bool)[::-1].copy()  # the last row attends nowhere
+    output = attention(q, k, v, mask=torch.tensor(mask), causal=True)
+    np.testing.assert_allclose(
+        output.detach(), loop(*(x.detach() for x in (q, k, v)), mask=mask, causal=True), atol=1e-14
+    )
+    output.sum().backward()
+    assert all(torch.isfinite(x.grad).all() for x in (q, k, v))
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 5, 16, 17, 10_000])
+def test_any_block_size_gives_the_whole(backend, rng, block_size):
+    q, k, v = rng.normal(size=(2, 9, 4)) * 5, rng.normal(size=(17, 4)), rng.normal(size=(2, 17, 3))
+    q, k, v = map(backend.array, (q, k, v))
+    mask = rng.random((9, 17)) < 0.4
+    mask[2] = False
+    for options in (
+        {},
+        {"mask": backend.array(mask, "bool")},
+        {"causal": True},
+        {"mask": backend.array(mask, "bool"), "causal": True},
+    ):
+        whole = backend.numpy(attention(q, k, v, return_weights=True, **options)[0])
+        blocks = backend.numpy(streaming_attention(q, k, v, block_size=block_size, **options))
+        np.testing.assert_allclose(blocks, whole, rtol=1e-12, atol=1e-14)
+
+
+def test_streaming_never_asks_for_more_than_a_block_of_scores(monkeypatch, rng):
+    widths = []
+    products = layer._products
+
+    def spy(xp, query, key, scale):
+        result = products(xp, query, key, scale)
+        widths.append(result.shape[-1])
+        return result
+
+    monkeypatch.setattr(layer, "_products", spy)
+    q, k, v = rng.normal(size=(4, 2)), rng.normal(size=(23, 2)), rng.normal(size=(23, 2))
+    streaming_attention(q, k, v, block_size=8)
+    assert widths == [8, 8, 7]
+    widths.clear()
+    streaming_attention(q, k, v, block_size=3, causal=True)  # no query looks beyond key 3
+    assert widths == [3, 1]
+
+
+def test_streaming_keeps_the_digits_of_a_sum_beside_a_large_score(backend):
+    # A float32 near 1e6 moves in steps of 0.06: a running log-sum would be wrong by up to 3 % for each block.
+    v = np.arange(10.0)[:, None]
+    k = np.full((10, 1), 1e6)
+    found = streaming_attention(*(backend.array(x, "float32") for x in (np.ones((1, 1)), k, v)), block_size=3)
+    np.testing.assert_allclose(backend.numpy(found), [[4.5]], rtol=1e-6)
+
+
+# -- properties ------------------------------------------------------------------------------------------------------
+
+
+def test_scores_are_linear_and_scaled(backend, rng):
+    q, k = rng.normal(size=(2, 3, 16)), rng.normal(size=(5, 16))
+    found = backend.numpy(scores(backend.array(q), backend.array(k)))
+    np.testing.assert_allclose(found, np.einsum("blc,sc->bls", q, k) / 4, atol=1e-14)
+    np.testing.assert_allclose(
+        backend.numpy(scores(backend.array(2 * q), backend.array(k), scale=3)), 24 * found, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("axis", [-1, -2, -3, 0, 1, 2])
+@pytest.mark.parametrize("temperature", [1e-3, 1.0, 1e3])
+def test_softmax_sums_to_one_keeps_order_and_forgets_a_constant(backend, rng, axis, temperature):
+    s = rng.normal(size=(2, 3, 4))
+    p = backend.numpy(softmax(backend.array(s), temperature=temperature, axis=axis))
+    assert p.shape == s.shape and (p >= 0).all()
+    np.testing.assert_allclose(p.sum(axis=axis), 1, rtol=1e-14)
+    np.testing.assert_allclose(p, scipy.special.softmax(s / temperature, axis=axis), rtol=1e-11, atol=1e-300)
+    np.testing.assert_array_equal(backend.numpy(softmax(backend.array(s + 0.0), temperature=temperature, axis=axis)), p)
+    shifted = backend.numpy(softmax(backend.array(s + 1024), temperature=temperature, axis=axis))
+    np.testing.assert_allclose(shifted, p, rtol=1e-12 * 1e3 / min(temperature, 1), atol=1e-300)
+    with_order = np.take_along_axis(p, np.argsort(s, axis=axis), axis=axis)
+    assert (np.diff(with_order, axis=axis) >= 0).all()
+
+
+def test_softmax_maximises_score_plus_temperature_times_entropy(backend, rng):
+    s, temperature = rng.normal(size=6), 0.7
+    p = backend.numpy(softmax(backend.array(s), temperature=temperature))
+    objective = lambda p: p @ s + temperature * scipy.special.entr(p).sum(-1)  # noqa: E731
+    others = rng.dirichlet(np.ones(6), size=2000)
+    assert (others @ s + temperature * scipy.special.entr(others).sum(-1) < objective(p)).all()
+    # and the maximum is temperature * log Z
+    np.testing.assert_allclose(objective(p), temperature * scipy.special.logsumexp(s / temperature), rtol=1e-14)
+
+
+def test_softmax_mask_is_the_softmax_of_what_is_left(backend, rng):
+    s, mask = rng.normal(size=(5, 8)), rng.random((5, 8)) < 0.5
+    mask[0], mask[1] = False, True
+    p = backend.numpy(softmax(backend.array(s), mask=backend.array(mask, "bool")))
+    assert (p[0] == 0).all() and (p[~mask] == 0).all()
+    for row, weights, left in zip(s[1:], p[1:], mask[1:], strict=True):
+        np.testing.assert_allclose(weights[left], scipy.special.softmax(row[left]), rtol=1e-14)
+    infinite = backend.numpy(softmax(backend.array(np.where(mask, s, -np.inf))))
+    np.testing.assert_array_equal(infinite, p)
+    column = backend.numpy(softmax(backend.array(s), mask=backend.array(mask[:, :1], "bool"), axis=0))
+    np.testing.assert_allclose(column[mask[:, 0]].sum(0), 1, rtol=1e-14)
+
+
+def test_returned_weights_are_the_softmax_of_the_scores_and_make_the_output(backend, rng):
+    q, k, v = map(backend.array, (rng.normal(size=(3, 4, 5)), rng.normal(size=(6, 5)), rng.normal(size=(3, 6, 2))))
+    mask = rng.random((4, 6)) < 0.5
+    mask[1] = False
+    both = mask & np.tri(4, 6, dtype=bool)
+    output, weights = attention(q, k, v, mask=backend.array(mask, "bool"), causal=True, return_weights=True)
+    expected = backend.numpy(softmax(scores(q, k), mask=backend.array(both, "bool")))
+    np.testing.assert_allclose(backend.numpy(weights), expected, rtol=1e-14)
+    np.testing.assert_allclose(backend.numpy(weights).sum(-1), np.broadcast_to(both.any(-1), (3, 4)), rtol=1e-14)
+    np.testing.assert_allclose(backend.numpy(weights) @ backend.numpy(v), backend.numpy(output), atol=1e-15)
+
+
+def test_causal_is_aligned_at_the_top_left(backend, attend):
+    # Identical keys: the weights are even, so the output counts the keys that each query sees.
+    v = np.eye(5)
+    found = backend.numpy(attend(*map(backend.array, (np.ones((3, 2)), np.ones((5, 2)), v)), causal=True))
+    expected = np.zeros((3, 5))
+    expected[0, :1], expected[1, :2], expected[2, :3] = 1, 1 / 2, 1 / 3
+    np.testing.assert_allclose(found, expected, atol=1e-15)
+    tall = backend.numpy(attend(*map(backend.array, (np.ones((5, 2)), np.ones((2, 2)), v[:2])), causal=True))
+    np.testing.assert_allclose(tall[:, 0], [1, 1 / 2, 1 / 2, 1 / 2, 1 / 2], atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_row_that_may_attend_nowhere_is_zero(backend, attend, rng, dtype):
+    q, k, v = (backend.array(rng.normal(size=(2, 4, 3)), dtype) for _ in range(3))
+    mask = np.ones((2, 4, 4), dtype=bool)
+    mask[0, 2] = False
+    mask[1, 0, 0] = False  # empty together with causal alone
+    for causal, dead in ((False, {(0, 2)}), (True, {(0, 2), (1, 0)})):
+        found = backend.numpy(attend(q, k, v, mask=backend.array(mask, "bool"), causal=causal))
+        assert {(int(b), int(i)) for b, i in np.argwhere((found == 0).all(-1))} == dead
+        assert np.isfinite(found).all()
+    for shape in ((), (1,), (4, 1), (2, 1, 1)):
+        assert (backend.numpy(attend(q, k, v, mask=backend.array(np.zeros(shape), "bool"))) == 0).all()
+        everywhere = backend.numpy(attend(q, k, v, mask=backend.array(np.ones(shape), "bool")))
+        np.testing.assert_allclose(
+            everywhere, backend.numpy(attend(q, k, v)), rtol=1e-6 if dtype != "float16" else 1e-3
+        )
+
+
+# -- extremes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_of_a_million(backend, attend):
+    for dtype in ("float32", "float64"):
+        q, k = backend.array([[1e3], [-1e3]], dtype), backend.array([[1e3], [-1e3], [1e3]], dtype)
+        v = backend.array([[1.0], [5.0], [3.0]], dtype)
+        np.testing.assert_allclose(backend.numpy(attend(q, k, v, scale=1)), [[2.0], [5.0]], rtol=1e-6)
+        p = backend.numpy(softmax(backend.array([1e6, -1e6, 1e6 - 1], dtype)))
+        np.testing.assert_allclose(p, [1 / (1 + math.exp(-1)), 0, 1 / (1 + math.e)], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_softmax_where_a_difference_or_a_quotient_overflows(backend):
+    np.testing.assert_array_equal(backend.numpy(softmax(backend.array([1e308, -1e308]))), [1, 0])
+    np.testing.assert_array_equal(
+        backend.numpy(softmax(backend.array([1e6, 1e6, 0]), temperature=1e-305)), [0.5, 0.5, 0]
+    )
+    lowest = float(np.finfo(np.float64).min)
+    np.testing.assert_array_equal(backend.numpy(softmax(backend.array([lowest, lowest]))), [0.5, 0.5])
+    np.testing.assert_array_equal(backend.numpy(softmax(backend.array([-np.inf, -np.inf]))), [0, 0])
+    np.testing.assert_array_equal(backend.numpy(softmax(backend.array([-np.inf, 3.0]))), [0, 1])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("keys", [0, 1])
+def test_no_key_and_one_key(backend, attend, rng, keys):
+    q, k, v = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, keys, 4)), rng.normal(size=(2, keys, 5))
+    found = backend.numpy(attend(*map(backend.array, (q, k, v))))
+    np.testing.assert_array_equal(found, np.broadcast_to(v, (2, 3, 5)) if keys else np.zeros((2, 3, 5)))
+    p = backend.numpy(softmax(backend.array(np.zeros((3, keys)))))
+    np.testing.assert_array_equal(p, np.ones((3, keys)))
+
+
+def test_no_query_no_batch_no_value_coordinate(backend, attend, rng):
+    for q, k, v in (((0, 4), (3, 4), (3, 2)), ((0, 5, 4), (0, 3, 4), (0, 3, 2)), ((5, 4), (3, 4), (3, 0))):
+        found = backend.numpy(attend(*(backend.array(rng.normal(size=shape)) for shape in (q, k, v))))
+        assert found.shape == (*q[:-1], v[-1])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_dtype_is_kept_and_sixteen_bits_are_added_up_in_thirty_two(backend, attend, rng, dtype):
+    if dtype not in backend.dtypes:
+        pytest.skip("NumPy has no bfloat16")
+    q, k, v = (backend.array(rng.normal(size=(2, n, 64)), dtype) for n in (4, 50, 50))
+    found = attend(q, k, v)
+    assert backend.dtype(found) == dtype
+    exact = loop(*(backend.numpy(x) for x in (q, k, v)))
+    # Half a unit in the last place of the result, and what float32 adds. torch's fused kernel on a CPU also rounds the
+    # weights to 16 bits, which costs as much again for values of size one.
+    half = {"float16": 2**-11, "bfloat16": 2**-8, "float32": 1e-6, "float64": 1e-14}[dtype]
+    fused = backend.name == "torch" and attend is attention
+    np.testing.assert_allclose(backend.numpy(found), exact, rtol=1.01 * half, atol=half if fused else min(half, 1e-6))
+    assert backend.dtype(softmax(q)) == backend.dtype(scores(q, k)) == dtype
+    assert backend.dtype(attention(q, k, v, return_weights=True)[1]) == dtype
+
+
+def test_float16_scores_may_pass_what_float16_holds(backend, attend):
+    # 256 coordinates of 100 * 100 / 16 give a score of 160 000; float16 ends at 65 504.
+    q, k = np.full((1, 256), 100.0), np.stack([np.full(256, 100.0), np.full(256, -100.0)])
+    found = attend(*(backend.array(x, "float16") for x in (q, k, [[3.0], [4.0]])))
+    np.testing.assert_array_equal(backend.numpy(found), [[3.0]])
+
+
+def test_many_coordinates(backend, attend, rng):
+    d = 200_000
+    q, k, v = rng.normal(size=(2, d)), rng.normal(size=(3, d)), rng.normal(size=(3, 2))
+    found = backend.numpy(attend(*(backend.array(x, "float32") for x in (q, k, v))))
+    np.testing.assert_allclose(found, loop(q, k, v), atol=1e-4)
+
+
+def test_not_contiguous(backend, attend, rng):
+    base = rng.normal(size=(3, 5, 2, 8))
+    q, k, v = (backend.array(base * c) for c in (1, 2, 3))
+    views = [x[::2].swapaxes(1, 2)[..., 1::2] for x in (q, k, v)]
+    plain = [np.ascontiguousarray(backend.numpy(x)) for x in views]
+    np.testing.assert_allclose(backend.numpy(attend(*views)), loop(*plain), atol=1e-13)
+    flipped = backend.numpy(softmax(backend.array(base).swapaxes(0, 3), axis=-4))
+    np.testing.assert_allclose(flipped, scipy.special.softmax(np.swapaxes(base, 0, 3), axis=0), rtol=1e-13)
+
+
+def test_inputs_are_left_as_they_were(backend, attend, rng):
+    arrays = [backend.array(rng.normal(size=(4, 3))) for _ in range(3)]
+    mask = backend.array(np.zeros((4, 4)), "bool")
+    before = [backend.numpy(x).copy() for x in (*arrays, mask)]
+    attend(*arrays, mask=mask, causal=True)
+    for x, old in zip((*arrays, mask), before, strict=True):
+        np.testing.assert_array_equal(backend.numpy(x), old)
+
+
+def test_lists_whole_numbers_and_booleans_become_real(attend):
+    found = attend([[1, 0]], [[1, 2], [3, 4]], [[True], [False]])
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, loop([[1, 0]], [[1, 2], [3, 4]], [[1], [0]]), rtol=1e-14)
+    follows = attend(np.ones((1, 2), dtype=np.float32), [[0.1, 0.2]], np.ones((1, 1), dtype=np.int64))
+    assert follows.dtype == np.float32
+    assert softmax([1, 2]).dtype == np.float64
+    torch = pytest.importorskip("torch")
+    whole = torch.ones(2, 3, dtype=torch.int64)
+    assert attend(whole, whole, whole).dtype == torch.get_default_dtype()
+    assert attend(whole, whole.double(), [[1.0], [2.0]]).dtype == torch.float64
+    with_numpy_mask = attend(whole.double(), whole.double(), whole.double(), mask=np.array([[True, False]]))
+    torch.testing.assert_close(with_numpy_mask, torch.ones(2, 3, dtype=torch.float64))
+
+
+# -- gradients -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradients_match_finite_differences(attend, rng, causal):
+    torch = pytest.importorskip("torch")
+    q, k, v = (torch.tensor(rng.normal(size=(2, n, 3)), requires_grad=True) for n in (4, 5, 5))
+    mask = torch.tensor(rng.random((4, 5)) < 0.7)
+    mask[1] = False  # a row without a key must not spoil the others' gradient
+    assert torch.autograd.gradcheck(lambda *x: attend(*x, mask=mask, causal=causal), (q, k, v))
+    assert torch.autograd.gradcheck(lambda *x: attend(*x, causal=causal), (q, k, v))
+    attend(q, k, v, mask=mask).sum().backward()
+    assert (q.grad[:, 1] == 0).all() and q.grad[:, 0].abs().min() > 0
+
+
+def test_softmax_gradient_is_the_jacobian(rng):
+    torch = pytest.importorskip("torch")
+    s = torch.tensor(rng.normal(size=6), requires_grad=True)
+    assert torch.autograd.gradcheck(lambda s: softmax(s, temperature=0.6), s)
+    assert torch.autograd.gradgradcheck(lambda s: softmax(s, temperature=0.6), s)
+    p = softmax(s, temperature=0.6).detach()
+    jacobian = torch.autograd.functional.jacobian(lambda s: softmax(s, temperature=0.6), s)
+    torch.testing.assert_close(jacobian, (torch.diag(p) - torch.outer(p, p)) / 0.6, rtol=0, atol=1e-15)
+
+
+def test_gradients_are_finite_at_extremes(attend):
+    torch = pytest.importorskip("torch")
+    q, k, v = (torch.tensor(x, requires_grad=True) for x in ([[1e3]], [[1e3], [-1e3]], [[1.0], [2.0]]))
+    attend(q, k, v).sum().backward()
+    assert all(torch.isfinite(x.grad).all() for x in (q, k, v))
+    torch.testing.assert_close(v.grad, torch.tensor([[1.0], [0.0]]))
+    none = torch.zeros(2, 3, requires_grad=True)
+    attend(none, torch.zeros(0, 3), torch.zeros(0, 1)).sum().backward()
+    assert (none.grad == 0).all()
+
+
+# -- what is refused -------------------------------------------------------------------------------------------------
+
+NAN = float("nan")
+Q, K, V = [[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]], [[1.0], [2.0]]
+REFUSED_BY_ATTENTION = [
+    ((Q, [[1.0, 2.0, 3.0]], [[1.0]]), {}, "key must have shape (..., S, 2) to match query; got (1, 3)"),
+    ((Q, K, [[1.0]]), {}, "value must have shape (..., 2, dv) to match key; got (1, 1)"),
+    (([1.0], K, V), {}, "query must have shape (..., L, d); got (1,)"),
+    ((Q, [1.0], V), {}, "key must have shape (..., S, d); got (1,)"),
+    ((Q, K, [1.0]), {}, "value must have shape (..., S, dv); got (1,)"),
+    (([[]], [[]], [[1.0]]), {}, "query must have at least one coordinate, shape (..., L, d); got (1, 0)"),
+    (
+        ([Q] * 2, [K] * 3, V),
+        {},
+        "batch dimensions of query, key, value must have shapes that broadcast; got (2,) and (3,)",
+    ),
+    (([[NAN, 1.0]], K, V), {}, "query must be finite; got nan among its numbers"),
+    ((Q, [[1.0, math.inf], [1.0, 1.0]], V), {}, "key must be finite; got inf among its numbers"),
+    ((Q, K, [[NAN], [1.0]]), {}, "value must be finite; got nan among its numbers"),
+    (([[1e200, 1.0]], [[1e200, 0.0]] * 2, V), {}, "query and key must have scores that"),
+    (([[1e200, 1.0]], [[-1e200, 0.0]] * 2, V), {}, "query and key must have scores that"),
+    ((Q, K, V), {"scale": NAN}, "scale must be a finite number; got nan"),
+    ((Q, K, V), {"scale": "1"}, "scale must be a finite number; got '1'"),
+    ((Q, K, V), {"mask": [[1.0, 0.0]]}, "mask must be boolean, True where attending is allowed; got dtype"),
+    ((Q, K, V), {"mask": [[True] * 3]}, "mask must broadcast to (1, 2); got shape (1, 3)"),
+    ((Q, K, V), {"mask": [[[True] * 2]] * 2}, "mask must broadcast to (1, 2); got shape (2, 1, 2)"),
+]
+
+
+@pytest.mark.parametrize("arrays, options, message", REFUSED_BY_ATTENTION, ids=[m for *_, m in REFUSED_BY_ATTENTION])
+def test_attention_refuses(backend, attend, arrays, options, message):
+    looks_at_data = "among its numbers" in message or "scores that" in message
+    if getattr(backend, "device", "cpu") == "cuda" and attend is attention and looks_at_data:
+        pytest.skip("looking at the data would stall the accelerator")
+    with pytest.raises(ValueError) as caught:
+        attend(*map(backend.array, arrays), **options)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"temperature": -1.0}, "temperature must be a finite number above zero; got -1.0"),
+        ({"temperature": 0}, "temperature must be a finite number above zero; got 0"),
+        ({"temperature": math.inf}, "temperature must be a finite number above zero; got inf"),
+        ({"temperature": NAN}, "temperature must be a finite number above zero; got nan"),
+        ({"temperature": 1e-320}, "temperature must be a finite number above zero in"),
+        ({"temperature": [1, 2]}, "temperature must be a finite number above zero; got [1, 2]"),
+        ({"axis": 2}, "axis must be a whole number from -2 to 1; got 2"),
+        ({"axis": -3}, "axis must be a whole number from -2 to 1; got -3"),
+        ({"axis": (0, 1)}, "axis must be a whole number from -2 to 1; got (0, 1)"),
+        ({"mask": [0, 1]}, "mask must be boolean, True where attending is allowed; got dtype"),
+    ],
+)
+def test_softmax_refuses(backend, options, message):
+    with pytest.raises(ValueError) as caught:
+        softmax(backend.array(np.zeros((3, 2))), **options)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf"])
+def test_softmax_refuses_scores(backend, bad):
+    for mask in (None, [True, False]):
+        with pytest.raises(ValueError, match=f"^scores must be finite or -inf; got {bad} among its numbers$"):
+            softmax(backend.array([1.0, float(bad)]), mask=mask)
+
+
+def test_refused_kinds():
+    with pytest.raises(ValueError, match="scores must have at least one dimension; got a single number"):
+        softmax(1.0)
+    with pytest.raises(ValueError, match="scores must be an array of real numbers; got dtype complex128"):
+        softmax([1j])
+    with pytest.raises(ValueError, match=r"scores must be an array of real numbers; got \[\[1\], \[2, 3\]\]"):
+        softmax([[1], [2, 3]])
+    with pytest.raises(ValueError, match="query and key must have scores that float16 can hold"):
+        scores(np.float16([[300]]), np.float16([[300]]))
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match="query, key must be arrays of one library; got Tensor and ndarray"):
+        scores(np.ones((1, 1)), torch.ones(1, 1))
+    with pytest.raises(ValueError, match="temperature must be a finite number above zero; got tensor"):
+        softmax(torch.ones(2), temperature=torch.tensor(1.0, requires_grad=True))
+
+
+@pytest.mark.parametrize("block_size", [0, -1, 1.5, None])
+def test_streaming_refuses_block_size(block_size):
+    with pytest.raises(ValueError, match=f"block_size must be a whole number of at least 1; got {block_size}"):
+        streaming_attention(Q, K, V, block_size=block_size)
