@@ -20,7 +20,14 @@ const sum = (first, last, term) => { let all = 0; for (let i = first; i <= last;
 """
 
 
-class _FromOne:
+class PositiveFirst:
+    """A printer that writes a difference as x − y, not as −y + x."""
+
+    def _as_ordered_terms(self, expr, order=None):
+        return sorted(super()._as_ordered_terms(expr, order), key=lambda term: term.could_extract_minus_sign())
+
+
+class _FromOne(PositiveFirst):
     """Prints an index that starts at one as an offset that starts at zero, and a sum as a loop."""
 
     def _print_Indexed(self, expr):

@@ -4,14 +4,18 @@ A `Derivation` is a chain of expressions, or of equations, each with the reason 
 keys are brought to one normal form (expanded, split, constants outside) in which equal expressions cancel.
 """
 
+import copy
 import functools
 import html
 import json
+import re
 import tomllib
 from importlib import resources
 
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
+
+from attnlib.codegen import PositiveFirst
 
 VERDICTS = {
     "proved": "proved",
@@ -20,6 +24,7 @@ VERDICTS = {
     "misprint": "misprint; the corrected form is proved",
     "slip": "a slip of wording or notation",
 }
+DISPLAY = r"\displaystyle "
 _GIVEN = {"definition", "assumption", "slip"}
 
 
@@ -107,13 +112,6 @@ def _check_follows(old, new, factor, keys) -> None:
     check_equal(old.lhs - old.rhs, factor * (new.lhs - new.rhs), keys=keys)
 
 
-class PositiveFirst:
-    """A printer that writes a difference as x − y, not as −y + x."""
-
-    def _as_ordered_terms(self, expr, order=None):
-        return sorted(super()._as_ordered_terms(expr, order), key=lambda term: term.could_extract_minus_sign())
-
-
 class _Latex(PositiveFirst, LatexPrinter):
     def _print_Indexed(self, expr):
         return f"{self._print(expr.base.label)}_{{{' '.join(map(self._print, expr.indices))}}}"
@@ -151,22 +149,24 @@ class Derivation:
     """
 
     def __init__(self, start, name=None, *, reason="", equation=None, verdict="definition"):
-        self._last, self._name = start, name
+        self._last = start
         self._rows = []
-        self._add(start, reason, equation, verdict)
+        if isinstance(start, sp.Eq):
+            sides = _latex(start.lhs), f"= {_latex(start.rhs)}"
+        else:
+            sides = (name, f"= {_latex(start)}") if name else (_latex(start), "")
+        self._add(sides, reason, equation, verdict)
 
-    def _add(self, shown, reason, equation, verdict, keys=()):
-        record = None
+    def _add(self, sides, reason, equation, verdict, keys=()):
         if equation is not None:
-            try:
-                record = sources()[equation]
-            except KeyError:
-                raise ValueError(f"equation must be an id of equations.toml; got {equation!r}") from None
-            if (verdict in _GIVEN) != (record["verdict"] in _GIVEN):
-                raise DerivationError(
-                    f"equation {equation} is recorded as {record['verdict']}, but here it is {verdict}"
-                )
-        self._rows.append((shown, reason, equation, verdict, keys))
+            if equation not in sources():
+                raise ValueError(f"equation must be an id of equations.toml; got {equation!r}")
+            recorded = sources()[equation]["verdict"]
+            if (verdict in _GIVEN) != (recorded in _GIVEN):
+                raise DerivationError(f"equation {equation} is recorded as {recorded}, but here it is {verdict}")
+        if self._rows and self._rows[-1][1:] == ("", "", None, "definition", ()) and not sides[0]:
+            sides = (self._rows.pop()[0], sides[1])  # a bare start and its first step share a line
+        self._rows.append((*sides, reason, equation, verdict, keys))
 
     def step(self, new, reason, *, equation=None, factor=1, keys=()):
         """Append a step that is proved equal to the one before (an equation: equivalent to it), or raise.
@@ -189,73 +189,78 @@ class Derivation:
         DerivationError
             With both sides, if the step is not proved.
         """
+        new = sp.sympify(new)
         try:
             if isinstance(new, sp.Eq) and isinstance(self._last, sp.Eq):
                 _check_follows(self._last, new, sp.sympify(factor), keys)
             else:
                 check_equal(self._last, new, keys=keys)
         except DerivationError as error:
-            raise DerivationError(f"step {len(self._rows)} ({reason}): {error}") from None
+            raise DerivationError(f"step {self._proved() + 1} ({reason}): {error}") from None
         self._last = new
-        self._add(new, reason, equation, "proved", tuple(keys))
+        if isinstance(new, sp.Eq):
+            sides = r"\Longleftrightarrow\quad " + _latex(new.lhs), f"= {_latex(new.rhs)}"
+        else:
+            sides = "", f"= {_latex(new)}"
+        self._add(sides, reason, equation, "proved", tuple(keys))
         return self
 
     def sign(self, sign, reason, *, equation=None):
         """Prove that the last expression is above (`sign` ">") or below ("<") zero for any number of keys."""
         if not _positive({">": 1, "<": -1}[sign] * self._last):
-            raise DerivationError(f"step {len(self._rows)} ({reason}): not proved: {self._last} {sign} 0")
-        self._add(f"{sign} 0", reason, equation, "proved")
+            raise DerivationError(f"step {self._proved() + 1} ({reason}): not proved: {self._last} {sign} 0")
+        self._add(("", f"{sign} 0"), reason, equation, "proved")
         return self
 
     def __repr__(self):
-        proved = sum(verdict == "proved" for *_, verdict, _ in self._rows)
-        return f"Derivation of {proved} proved step{'s' * (proved != 1)}"
+        return f"Derivation of {self._proved()} proved step{'s' * (self._proved() != 1)}"
 
-    def _formulas(self):
-        """Left and right side of each row, in LaTeX."""
-        for number, (shown, *_rest) in enumerate(self._rows):
-            if isinstance(shown, sp.Eq):
-                yield r"\Longleftrightarrow\quad " * bool(number) + _latex(shown.lhs), f"= {_latex(shown.rhs)}"
-            elif isinstance(shown, str):
-                yield "", shown
-            elif number == 0:
-                yield (self._name, f"= {_latex(shown)}") if self._name else (_latex(shown), "")
-            else:
-                yield "", f"= {_latex(shown)}"
+    def _proved(self):
+        return sum(row[4] == "proved" for row in self._rows)
 
     def _repr_latex_(self):
-        rows = (
-            rf"{left} &{right} && \text{{{reason}}}"
-            for (left, right), (_, reason, *_rest) in zip(self._formulas(), self._rows, strict=True)
-        )
+        rows = (rf"{left} &{right} && \text{{{reason}}}" for left, right, reason, *_rest in self._rows)
         return "$$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$$"
 
     def _repr_html_(self):
         lines = ['<table class="derivation" role="presentation">']
-        for (left, right), (_, reason, equation, verdict, keys) in zip(self._formulas(), self._rows, strict=True):
-            mark = {"proved": "proved"}.get(verdict, verdict) + (
-                f" for n = {', '.join(map(str, keys))}" if keys else ""
-            )
-            record = ""
+        for left, right, reason, equation, verdict, keys in self._rows:
+            source = mark = anchor = ""
             if equation:
+                record = html.escape(json.dumps({"id": equation, "verdict": verdict}))
                 entry = sources()[equation]
-                data = html.escape(json.dumps({"id": equation, "verdict": verdict}), quote=True)
-                record = (
-                    f'<span class="equation-record" data-record="{data}">{entry["source"]}, {entry["label"]}</span> '
+                source = (
+                    f'<span class="equation-source" data-record="{record}">{entry["source"]}, {entry["label"]}</span> '
                 )
+                anchor = f' id="{equation}"'
+            if verdict == "proved":
+                mark = f'<span class="proved">proved{" for n = " * bool(keys)}{", ".join(map(str, keys))}</span>'
+            elif equation:
+                mark = f'<span class="given">{verdict}</span>'
             lines.append(
-                f'<tr{f" id={chr(34)}{equation}{chr(34)}" if equation else ""} class="{verdict}">'
-                f'<td class="left">{_maths(left)}</td><td class="formula">{_maths(right)}</td>'
-                f'<td class="reason">{record}{reason}{" " * bool(reason)}<span class="mark">{mark}</span></td></tr>'
+                f'<tr{anchor}><td class="left">{_maths(left and DISPLAY + left)}</td>'
+                f'<td class="formula">{_maths(right and DISPLAY + right)}</td>'
+                f'<td class="reason">{source}{_words(reason)} {mark}</td></tr>'
             )
         return "\n".join([*lines, "</table>"])
 
 
+def together(*derivations: Derivation) -> Derivation:
+    """Several derivations as one table, so that their equality signs stand below each other."""
+    made = copy.copy(derivations[0])
+    made._rows = [row for derivation in derivations for row in derivation._rows]
+    return made
+
+
 def _maths(latex: str) -> str:
     """Mathematics in a cell's HTML: JupyterLab typesets it when it is shown, the book when it is built."""
-    if not latex:
-        return ""
-    return rf'<span class="math notranslate nohighlight">\(\displaystyle {html.escape(latex, quote=False)}\)</span>'
+    return rf'<span class="math notranslate nohighlight">\({html.escape(latex, quote=False)}\)</span>' if latex else ""
+
+
+def _words(reason: str) -> str:
+    """A reason's HTML; the LaTeX in it becomes mathematics."""
+    parts = re.split(r"\\\((.*?)\\\)", reason)
+    return "".join(_maths(part) if at % 2 else html.escape(part, quote=False) for at, part in enumerate(parts))
 
 
 def equation(identifier, left, right=None, reason="", *, name=None, keys=()):

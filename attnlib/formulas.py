@@ -45,7 +45,7 @@ density = exp(-((x - mean) ** 2) / (2 * spread**2)) / (spread * sqrt(2 * pi))
 
 # One reading as the source prints it; unevaluated, since sympy would pull the square root apart.
 reading = Mul(
-    Pow(Mul(kappa, theta[i], 1 / (2 * pi), evaluate=False), Rational(1, 2), evaluate=False),
+    Pow(kappa * theta[i] / (2 * pi), Rational(1, 2), evaluate=False),
     exp(-kappa * theta[i] * (mean - v[i]) ** 2 / 2),
     evaluate=False,
 )

@@ -34,7 +34,7 @@ def recorded(name: str, measure: Callable[[], dict], *, needs: str, folder: str 
     path = Path(folder) / f"{name}.json"
     if importlib.util.find_spec(needs) is None:
         record = json.loads(path.read_text("utf-8"))
-        print(f"This cell needs {needs}, which is not installed; recorded on {record['date']} with {record['versions']}:")
+        print(f"This cell needs {needs}, which is missing; recorded on {record['date']} with {record['versions']}:")
         result = record["result"]
     else:
         result = measure()

@@ -12,7 +12,7 @@ import traitlets
 from sympy.printing.mathml import MathMLPresentationPrinter
 
 from attnlib import figures
-from attnlib.codegen import JAVASCRIPT_LOOPS, Law
+from attnlib.codegen import JAVASCRIPT_LOOPS, Law, PositiveFirst
 
 
 def _source(name: str) -> str:
@@ -26,7 +26,7 @@ def _module(kind: str, laws: tuple[Law, ...]) -> str:
     return re.sub(r"^export (?=const |function )", "", text, flags=re.MULTILINE)
 
 
-class _MathML(MathMLPresentationPrinter):
+class _MathML(PositiveFirst, MathMLPresentationPrinter):
     """MathML in which every symbol says which one it is, so that picture and formula can mark each other."""
 
     names: ClassVar = {"alpha": "alpha", "kappa": "kappa", "sigma": "sigma"} | {letter: letter for letter in "qksvwo"}
@@ -51,7 +51,7 @@ class _MathML(MathMLPresentationPrinter):
 
 def mathml(*equations) -> str:
     """Equations, pairs of a left and a right side, as MathML."""
-    printer = _MathML({"fold_short_frac": False, "order": "none"})
+    printer = _MathML({"fold_short_frac": False})
 
     def one(left, right):
         text = "<mo>=</mo>".join(printer._print(side).toxml() for side in (left, right))

@@ -1,0 +1,105 @@
+"""The ledger page: every equation of the sources, its verdict, and a link to the cell that gives the evidence.
+
+Evidence travels in cell outputs, as `data-record` attributes that `attnlib.derive` writes, so a cached build keeps it.
+A row without evidence is a warning, which fails the build; evidence without a row is an error in `attnlib.derive`.
+"""
+
+import html
+import json
+import re
+from collections import Counter
+
+from docutils import nodes
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from attnlib.derive import VERDICTS, sources
+
+logger = logging.getLogger(__name__)
+
+
+class _Ledger(nodes.General, nodes.Element):
+    """Stands where the ledger goes until all chapters are read."""
+
+
+class LedgerDirective(SphinxDirective):
+    """``{ledger}``: the table of all equations."""
+
+    def run(self):
+        self.env.ledger_page = self.env.docname
+        return [_Ledger()]
+
+
+def collect(app, doctree):
+    """Note the records in a chapter's outputs."""
+    found = [
+        json.loads(html.unescape(data))["id"]
+        for raw in doctree.findall(nodes.raw)
+        for data in re.findall(r'data-record="([^"]*)"', raw.astext())
+    ]
+    for identifier in found:
+        app.env.ledger_evidence.setdefault(identifier, app.env.docname)
+
+
+def purge(app, env, docname):
+    """Forget what a chapter recorded, before it is read again."""
+    env.ledger_evidence = {
+        identifier: page for identifier, page in getattr(env, "ledger_evidence", {}).items() if page != docname
+    }
+
+
+def merge(app, env, docnames, other):
+    """Bring together what parallel readers found."""
+    for identifier, page in other.ledger_evidence.items():
+        env.ledger_evidence.setdefault(identifier, page)
+
+
+def check(app, env):
+    """Warn of every row without evidence; have the ledger page written again."""
+    purge(app, env, None)
+    for identifier in sources().keys() - env.ledger_evidence.keys():
+        logger.warning("ledger: equation %s has no evidence in any chapter", identifier)
+    return [env.ledger_page] if hasattr(env, "ledger_page") else []
+
+
+def _cell(*content):
+    paragraph = nodes.paragraph("", "", *content)
+    return nodes.entry("", paragraph)
+
+
+def fill(app, doctree, docname):
+    """Put the table where the directive stood."""
+    for place in list(doctree.findall(_Ledger)):
+        counts = Counter(entry["verdict"] for entry in sources().values())
+        total = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+        summary = nodes.paragraph("", f"{len(sources())} equations and claims: {total}.")
+        head = [_cell(nodes.Text(text)) for text in ("where", "as printed", "verdict", "evidence")]
+        rows = []
+        for identifier, entry in sources().items():
+            page = app.env.ledger_evidence.get(identifier)
+            evidence = nodes.Text("none")
+            if page is not None:
+                uri = app.builder.get_relative_uri(docname, page) + f"#{identifier}"
+                title = app.env.titles[page].astext()
+                evidence = nodes.reference("", "", nodes.Text(title), internal=True, refuri=uri)
+            verdict = [nodes.strong("", entry["verdict"])]
+            if correction := entry.get("correction"):
+                verdict.append(nodes.Text(f". {correction}"))
+            statement = nodes.math("", entry["statement"])
+            cells = [_cell(nodes.Text(f"{entry['source']}, {entry['label']}")), _cell(statement)]
+            rows.append(nodes.row("", *cells, _cell(*verdict), _cell(evidence)))
+        group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (15, 40, 30, 15)), cols=4)
+        group += nodes.thead("", nodes.row("", *head))
+        group += nodes.tbody("", *rows)
+        place.replace_self([summary, nodes.table("", group, classes=["ledger"])])
+
+
+def setup(app):
+    """Register the directive and its events."""
+    app.add_directive("ledger", LedgerDirective)
+    app.connect("env-purge-doc", purge)
+    app.connect("env-merge-info", merge)
+    app.connect("doctree-read", collect)
+    app.connect("env-updated", check)
+    app.connect("doctree-resolved", fill)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
