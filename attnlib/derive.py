@@ -38,6 +38,12 @@ def sources() -> dict[str, dict]:
     return tomllib.loads(resources.files("attnlib").joinpath("equations.toml").read_text("utf-8"))
 
 
+def _source(identifier: str) -> dict:
+    if identifier not in sources():
+        raise ValueError(f"equation must be an id of equations.toml; got {identifier!r}")
+    return sources()[identifier]
+
+
 def _normal(expr):
     """Expand; then split every sum, move what does not carry its index outside, and give its index a standard name."""
     expr = sp.expand(sp.expand_log(sp.sympify(expr).doit(), force=False), power_exp=True)
@@ -149,6 +155,8 @@ class Derivation:
     """
 
     def __init__(self, start, name=None, *, reason="", equation=None, verdict="definition"):
+        if verdict not in _GIVEN:
+            raise DerivationError(f"verdict of a start must be one of {', '.join(sorted(_GIVEN))}; got {verdict!r}")
         self._last = start
         self._rows = []
         if isinstance(start, sp.Eq):
@@ -159,9 +167,7 @@ class Derivation:
 
     def _add(self, sides, reason, equation, verdict, keys=()):
         if equation is not None:
-            if equation not in sources():
-                raise ValueError(f"equation must be an id of equations.toml; got {equation!r}")
-            recorded = sources()[equation]["verdict"]
+            recorded = _source(equation)["verdict"]
             if (verdict in _GIVEN) != (recorded in _GIVEN):
                 raise DerivationError(f"equation {equation} is recorded as {recorded}, but here it is {verdict}")
         if self._rows and self._rows[-1][1:] == ("", "", None, "definition", ()) and not sides[0]:
@@ -228,7 +234,7 @@ class Derivation:
             source = mark = anchor = ""
             if equation:
                 record = html.escape(json.dumps({"id": equation, "verdict": verdict}))
-                entry = sources()[equation]
+                entry = _source(equation)
                 source = (
                     f'<span class="equation-source" data-record="{record}">{entry["source"]}, {entry["label"]}</span> '
                 )
@@ -273,5 +279,5 @@ def equation(identifier, left, right=None, reason="", *, name=None, keys=()):
     Derivation of 1 proved step
     """
     if right is None:
-        return Derivation(left, name, reason=reason, equation=identifier, verdict=sources()[identifier]["verdict"])
+        return Derivation(left, name, reason=reason, equation=identifier, verdict=_source(identifier)["verdict"])
     return Derivation(left, name).step(right, reason, equation=identifier, keys=keys)

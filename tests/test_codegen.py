@@ -1,0 +1,112 @@
+"""One expression, four engines: NumPy, torch, 50 digits and the JavaScript of a real browser give the same numbers."""
+
+import json
+
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+
+from attnlib import formulas, likelihood, softmax
+from attnlib.codegen import JAVASCRIPT_LOOPS, Law
+from attnlib.formulas import alpha, i, j, n, over_keys, s
+from attnlib.widgets import QueryPlane, VarianceAgainstScore
+
+SHARED = Law(
+    "shared",
+    (alpha, n, s),
+    {
+        "product": over_keys(sp.exp(alpha * s[j])) * sp.exp(-alpha) + sp.exp(-alpha) ** 2,
+        "terms": (sp.exp(-alpha * s[i]) / (1 + sp.exp(-alpha * s[i])) + sp.sqrt(n), (i, 1, n)),
+    },
+)
+LAWS = [SHARED, *QueryPlane.laws, *VarianceAgainstScore.laws]
+
+
+def sample(law, rng):
+    """Random arguments: every array over n keys and d coordinates, every parameter positive."""
+    count, width = int(rng.integers(1, 9)), int(rng.integers(1, 5))
+    flat = law.name in ("readings", "pooled", "softmax", "shared")
+    shapes = {
+        "q": (width,),
+        "k": (count, width),
+        "s": (count,),
+        "w": (count,),
+        "v": (count,) if flat else (count, width),
+    }
+    plain = {"n": count, "d": width}
+    return [
+        rng.normal(size=shapes[str(a)]).tolist() if str(a) in shapes else plain.get(str(a), float(rng.uniform(0.2, 3)))
+        for a in law.arguments
+    ]
+
+
+@pytest.fixture(scope="module")
+def evaluate(browser):
+    """Run a law in the browser on many arguments."""
+    page = browser.new_page()
+
+    def evaluate(law, many):
+        module = JAVASCRIPT_LOOPS + law.javascript()
+        return json.loads(
+            page.evaluate(
+                """async ([text, name, many]) => {
+                    const module = await import("data:text/javascript," + encodeURIComponent(text));
+                    return JSON.stringify(many.map((one) => module[name](...one)));
+                }""",
+                [module, law.name, many],
+            )
+        )
+
+    yield evaluate
+    page.close()
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+def test_all_engines_agree_with_fifty_digits(law, evaluate):
+    rng = np.random.default_rng(7)
+    many = [sample(law, rng) for _ in range(50)]
+    numpy_law, torch_law, exact_law = law.numpy(), law.torch(), law.mpmath(50)
+    for arguments, javascript in zip(many, evaluate(law, many), strict=True):
+        exact, by_numpy, by_torch = exact_law(*arguments), numpy_law(*arguments), torch_law(*arguments)
+        for key, value in exact.items():
+            wanted = np.array(value, dtype=float)
+            # A sum of terms of both signs may be near zero: errors are relative to the terms' size.
+            size = np.abs(wanted).max() + (1e-2 if key in ("scores", "output", "estimate") else 0)
+            for found in (by_numpy[key], by_torch[key].numpy(), javascript[key]):
+                assert np.abs(np.array(found, dtype=float) - wanted).max() <= 1e-13 * max(size, 1e-300) * 10
+
+
+def test_laws_agree_with_the_library():
+    rng = np.random.default_rng(8)
+    raw, values = rng.normal(size=6), rng.normal(size=6)
+    found = VarianceAgainstScore.laws[2].numpy()(1.3, 0.7, 6, raw, values)
+    whole = likelihood.estimate(values[:, None], raw, alpha=1.3, kappa=0.7)
+    np.testing.assert_allclose(found["weights"], softmax(1.3 * raw), rtol=1e-13)
+    np.testing.assert_allclose(found["estimate"], whole.mean[0], rtol=1e-13)
+    np.testing.assert_allclose(found["deviation"], np.exp(-whole.log_precision / 2), rtol=1e-13)
+
+
+def test_gradients_flow_through_the_torch_law():
+    raw = torch.tensor([0.3, -1.2, 0.8], dtype=torch.float64, requires_grad=True)
+    law = Law("softmax", (alpha, n, s), {"weights": (formulas.weight, (i, 1, n))}).torch()
+    assert torch.autograd.gradcheck(lambda x: law(torch.tensor(1.4, dtype=torch.float64), 3, x)["weights"], raw)
+
+
+def test_scores_too_far_apart_for_a_float_give_zero_and_one(evaluate):
+    law = Law("softmax", (alpha, n, s), {"weights": (formulas.weight, (i, 1, n))})
+    assert evaluate(law, [[1.0, 2, [0.0, 1e6]]])[0]["weights"] == [0, 1]
+    with np.errstate(over="ignore"):
+        assert law.numpy()(1.0, 2, np.array([0.0, 1e6]))["weights"].tolist() == [0, 1]
+
+
+def test_a_sum_that_no_index_reaches_is_computed_once():
+    text = SHARED.javascript()
+    assert text.count("sum(1, n") == 1 and text.count("Math.exp(-alpha)") <= 1
+
+
+def test_unbound_symbols_are_named():
+    with pytest.raises(ValueError, match=r"result 'weights' of law 'softmax' must use its arguments only.*alpha"):
+        Law("softmax", (n, s), {"weights": (formulas.weight, (i, 1, n))})
+    with pytest.raises(ValueError, match="must use its arguments only"):
+        Law("softmax", (alpha, n, s), {"weights": formulas.weight})

@@ -1,0 +1,123 @@
+"""Derivations: true steps pass for a symbolic number of keys, false ones never do, and nothing is shown unproved."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from attnlib.derive import VERDICTS, Derivation, DerivationError, check_equal, equation, sources, together
+from attnlib.formulas import alpha, c, i, j, kappa, log_reading, mean, n, over_keys, reading, s, theta, v, weight
+
+F = sp.Function("f")
+SUM = over_keys(theta[i], i)
+SHARES = sp.exp(alpha * s[i]) / over_keys(sp.exp(alpha * s[j]))
+TRUE = [
+    (weight, SHARES),
+    (sp.Sum(SHARES, (i, 1, n)), sp.Integer(1)),
+    (sp.log(sp.Product(reading, (i, 1, n))), sp.Sum(log_reading, (i, 1, n))),
+    (sp.Derivative(sp.Sum(log_reading, (i, 1, n)), mean), over_keys(-kappa * theta[i] * (mean - v[i]), i)),
+    (sp.Sum(F(s[i], s[j]), (i, 1, n), (j, 1, n)), sp.Sum(F(s[c], s[i]), (c, 1, n), (i, 1, n))),
+    (over_keys(theta[i] + kappa, i), SUM + n * kappa),
+    (over_keys(theta[i] * over_keys(theta[j]), i), SUM**2),
+]
+FALSE = [
+    (weight, sp.exp(alpha * s[i])),
+    (weight, 1 / over_keys(sp.exp(alpha * (s[i] - s[j])))),
+    (sp.Sum(SHARES, (i, 1, n)), n),
+    (sp.Sum(F(s[i], s[j]), (i, 1, n), (j, 1, n)), sp.Sum(F(s[i], s[i]), (i, 1, n), (j, 1, n))),
+    (over_keys(theta[i] ** 2, i), SUM**2),
+    (over_keys(theta[i] + kappa, i), SUM + kappa),
+    (sp.sqrt(mean**2), mean),
+    (sp.log(sp.exp(alpha) * sp.exp(alpha)), alpha),
+]
+
+
+@pytest.mark.parametrize("left, right", TRUE)
+def test_true_equations_are_proved(left, right):
+    check_equal(left, right)
+    check_equal(right, left)
+
+
+@pytest.mark.parametrize("left, right", FALSE)
+def test_false_equations_are_refused_with_both_sides(left, right):
+    with pytest.raises(DerivationError) as caught:
+        check_equal(left, right)
+    assert str(left) in str(caught.value) and str(right) in str(caught.value)
+
+
+def test_every_true_equation_holds_in_numbers_too():
+    """The prover against plain arithmetic, so that a wrong normal form cannot bless a wrong equation."""
+    rng = np.random.default_rng(0)
+    for left, right in TRUE[:2] + TRUE[5:]:
+        for count in (1, 2, 4):
+            values = {kappa: rng.uniform(1, 2), alpha: rng.uniform(-1, 1), i: 1}
+            values |= {array[key]: rng.uniform(0.5, 2) for array in (theta, s, v) for key in range(1, count + 1)}
+            numbers = [sp.N(side.subs(n, count).doit().subs(values), 30) for side in (left, right)]
+            assert abs(numbers[0] - numbers[1]) < 1e-12
+
+
+def test_mutated_steps_are_refused():
+    """A sign, a factor or an index changed anywhere in a right side is noticed."""
+    for left, right in TRUE[:4]:
+        for wrong in (-right, 2 * right, right + 1, right**2 + 1):
+            with pytest.raises(DerivationError):
+                check_equal(left, wrong)
+
+
+def test_an_equation_may_be_multiplied_by_what_is_proved_nonzero_and_by_nothing_else():
+    start = sp.Eq(over_keys(-kappa * theta[i] * (mean - v[i]), i), 0)
+    solved = sp.Eq(mean, over_keys(theta[i] * v[i], i) / SUM)
+    assert repr(Derivation(start).step(solved, "solve", factor=-kappa * SUM)) == "Derivation of 1 proved step"
+    with pytest.raises(DerivationError, match="factor must be proved nonzero"):
+        Derivation(sp.Eq(mean * (mean - 1), 0)).step(sp.Eq(mean - 1, 0), "divides by the answer", factor=mean)
+    with pytest.raises(DerivationError, match="not proved equal"):
+        Derivation(start).step(solved, "forgets the factor")
+
+
+def test_signs_are_proved():
+    second = Derivation(sp.Derivative(sp.Sum(log_reading, (i, 1, n)), mean, 2)).step(-kappa * SUM, "twice")
+    assert "< 0" in second.sign("<", "precisions are positive")._repr_latex_()
+    for start, sign in ((-kappa * SUM, ">"), (over_keys(s[i], i), ">"), (mean**2, ">")):
+        with pytest.raises(DerivationError, match="not proved"):
+            Derivation(start).sign(sign, "wrong")
+
+
+def test_a_proof_for_given_numbers_of_keys_says_so():
+    cauchy = over_keys(theta[i] ** 2, i) * n - SUM**2
+    lagrange = sp.Sum((theta[i] - theta[j]) ** 2, (i, 1, n), (j, 1, n)) / 2
+    assert "proved for n = 2, 3" in Derivation(cauchy).step(lagrange, "Lagrange", keys=(2, 3))._repr_html_()
+    with pytest.raises(DerivationError):
+        Derivation(cauchy).step(2 * lagrange, "wrong", keys=(2, 3))
+
+
+def test_a_failed_step_leaves_the_derivation_as_it_was():
+    proof = Derivation(weight, "w_i")
+    before = proof._repr_html_()
+    with pytest.raises(DerivationError, match=r"step 1 \(no reason at all\)"):
+        proof.step(SHARES**2, "no reason at all")
+    assert proof._repr_html_() == before
+
+
+def test_records_follow_the_sources():
+    shown = equation("ma-weights", SHARES, weight, "divide", name="p_i")._repr_html_()
+    record = json.loads(re.search(r'data-record="([^"]*)"', shown)[1].replace("&quot;", '"'))
+    assert record == {"id": "ma-weights", "verdict": "proved"} and 'id="ma-weights"' in shown
+    with pytest.raises(ValueError, match="equation must be an id"):
+        equation("ma-99", weight)
+    with pytest.raises(DerivationError, match="recorded as assumption, but here it is proved"):
+        equation("ma-3", weight, SHARES)
+    with pytest.raises(DerivationError, match="verdict of a start must be one of"):
+        equation("ma-9", weight)  # recorded as proved, and no proof offered
+    with pytest.raises(DerivationError, match="recorded as proved, but here it is definition"):
+        Derivation(weight, equation="ma-9")
+    assert all(entry["verdict"] in VERDICTS for entry in sources().values())
+    assert all("correction" in entry for entry in sources().values() if entry["verdict"] in ("misprint", "slip"))
+
+
+def test_every_medium_shows_every_step_and_escapes_it():
+    proof = together(Derivation(weight, "w_i").step(SHARES, "if \\(a < b\\) & so"), Derivation(SUM).sign(">", "sum"))
+    page, tex = proof._repr_html_(), proof._repr_latex_()
+    assert page.count("<tr") == tex.count("\\\\\n") + 1 == 3 and page.count("proved</span>") == 2
+    assert r"\(a &lt; b\)" in page and "&amp; so" in page
