@@ -145,7 +145,7 @@ def attention(
 ) -> Array | tuple[Array, Array]:
     """Average the values under the softmax of the scores, output_i = sum_j p_ij value_j.
 
-    output_i is the vector v that minimises sum_j p_ij |v - value_j|^2, p_i being the softmax of row i of the scores.
+    output_i is the vector v that minimises sum_j p_ij (v - value_j)^2, p_i being the softmax of row i of the scores.
 
     torch tensors go to `torch.nn.functional.scaled_dot_product_attention`, unless the weights are asked for.
 

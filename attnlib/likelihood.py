@@ -266,7 +266,7 @@ def pool(first: Estimate, second: Estimate) -> Estimate:
 def fit_kappa(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0) -> Array:
     """Find the kappa under which the readings are likeliest, with the mean at its own best value.
 
-    kappa = T * dv / sum_i theta_i |value_i - mean|^2, where theta_i = exp(alpha * scores_i), T is the number of keys
+    kappa = T * dv / sum_i theta_i (value_i - mean)^2, where theta_i = exp(alpha * scores_i), T is the number of keys
     read, and mean is `estimate(value, scores, alpha=alpha).mean`.
 
     Parameters

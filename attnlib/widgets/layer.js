@@ -1,6 +1,6 @@
 // The query plane: keys and query as points; their scores, weights and output follow.
 import { scores, softmax, output } from "laws";
-import { awaken, dot, handle, mount, panel, show, svg } from "./shared.js";
+import { awaken, dot, handle, mount, panel, put, show, svg } from "./shared.js";
 
 /** The convex hull of some points, counter-clockwise. */
 function hull(points) {
@@ -51,9 +51,7 @@ function build({ state, change }) {
   left.picture.append(...parts.flatMap(({ arrow, halo }) => [arrow, halo]), queryArrow, ...parts.map(({ key }) => key.group), query.group);
   right.picture.append(hullShape, ...parts.map(({ spoke }) => spoke), ...parts.map(({ value }) => value.group), star);
 
-  const line = (shape, [x1, y1], [x2, y2]) => {
-    for (const [name, value] of Object.entries({ x1, y1, x2, y2 })) shape.setAttribute(name, value.toFixed(2));
-  };
+  const line = (shape, [x1, y1], [x2, y2]) => put(shape, { x1, y1, x2, y2 });
   return {
     panels: [left, right],
     update({ query: q, key: keys, value: values }, { weights, output: o }) {
@@ -64,16 +62,15 @@ function build({ state, change }) {
         const tip = left.to(keys[at]);
         key.place(tip);
         line(arrow, origin, tip);
-        halo.setAttribute("cx", tip[0].toFixed(2));
-        halo.setAttribute("cy", tip[1].toFixed(2));
-        halo.setAttribute("r", (9 + 26 * Math.sqrt(weights[at])).toFixed(2));
+        put(halo, { cx: tip[0], cy: tip[1], r: 9 + 26 * Math.sqrt(weights[at]) });
         const end = right.to(values[at]);
         value.place(end);
         line(spoke, right.to(o), end);
-        spoke.setAttribute("stroke-width", (12 * weights[at]).toFixed(3));
+        put(spoke, { "stroke-width": 12 * weights[at] });
       });
-      star.setAttribute("transform", `translate(${right.to(o).map((part) => part.toFixed(2)).join(" ")})`);
-      hullShape.setAttribute("points", hull(values.map(right.to)).map((point) => point.map((part) => part.toFixed(2)).join()).join(" "));
+      const text = (points) => points.map((point) => point.map((part) => part.toFixed(2)).join()).join(" ");
+      put(star, { transform: `translate(${text([right.to(o)])})` });
+      put(hullShape, { points: text(hull(values.map(right.to))) });
     },
   };
 }

@@ -1,6 +1,6 @@
 // Gaussian variance against score: each key is a reading of one answer, as precise as its score says.
 import { density, pooled, readings } from "laws";
-import { awaken, dot, handle, mount, panel, show, svg } from "./shared.js";
+import { awaken, dot, handle, mount, panel, put, show, svg } from "./shared.js";
 
 function compute({ alpha, kappa, scores, value }) {
   return { ...readings(alpha, kappa, scores.length, scores), ...pooled(alpha, kappa, scores.length, scores, value) };
@@ -51,22 +51,19 @@ function build({ state, change }) {
     panels: [left, right],
     update({ alpha, kappa, scores, value: values }, { variances, deviations, estimate, deviation }) {
       const ends = readings(alpha, kappa, 2, shown).variances;
-      shown.forEach((score, at) => {
-        law.setAttribute(`x${at + 1}`, left.across(score));
-        law.setAttribute(`y${at + 1}`, left.up(Math.log10(ends[at])).toFixed(2));
-      });
+      const [y1, y2] = ends.map((variance) => left.up(Math.log10(variance)));
+      put(law, { x1: left.across(shown[0]), y1, x2: left.across(shown[1]), y2 });
       const peak = density(estimate, estimate, deviation).density;
       parts.forEach(({ bell: shape, score, value }, at) => {
         score.place([left.across(scores[at]), left.up(height(variances[at]))]);
         value.place([right.across(values[at]), right.up(0)]);
-        shape.setAttribute("d", curve(values[at], deviations[at], peak));
+        put(shape, { d: curve(values[at], deviations[at], peak) });
       });
-      bell.setAttribute("d", curve(estimate, deviation, peak));
-      const x = right.across(estimate).toFixed(2);
-      for (const [name, number] of [["x1", x], ["x2", x], ["y1", right.up(0)], ["y2", right.up(1)]]) center.setAttribute(name, number);
+      put(bell, { d: curve(estimate, deviation, peak) });
+      const x = right.across(estimate);
+      put(center, { x1: x, x2: x, y1: right.up(0), y2: right.up(1) });
       const [low, high] = [estimate - deviation, estimate + deviation].map((at) => right.across(at).toFixed(2));
-      const top = right.up(1.06).toFixed(2);
-      whisker.setAttribute("d", `M${low} ${top - 4}v8m0-4H${high}m0-4v8`);
+      put(whisker, { d: `M${low} ${(right.up(1.06) - 4).toFixed(2)}v8m0-4H${high}m0-4v8` });
     },
   };
 }

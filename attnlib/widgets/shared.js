@@ -11,6 +11,17 @@ function fill(node, attributes, children) {
 export const html = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 export const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
+/** Sets what has changed: the browser lays out again what an equal value would touch too. */
+export function put(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    const text = typeof value === "number" ? value.toFixed(2) : value;
+    if (node.getAttribute(name) !== text) node.setAttribute(name, text);
+  }
+}
+const write = (node, text) => {
+  if (node.firstChild?.data !== text) node.textContent = text;
+};
+
 /** A number to four digits, with a true minus sign. */
 export function show(number) {
   const size = Math.abs(number);
@@ -131,9 +142,10 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
     group,
     place([left, top]) {
       const now = [value()].flat();
-      group.setAttribute("transform", `translate(${left.toFixed(2)} ${top.toFixed(2)})`);
-      group.setAttribute("aria-valuenow", now[0]);
-      group.setAttribute("aria-valuetext", now.map((part, at) => `${axes[at]} ${show(part)}`).join(", "));
+      put(group, {
+        transform: `translate(${left.toFixed(2)} ${top.toFixed(2)})`, "aria-valuenow": `${now[0]}`,
+        "aria-valuetext": now.map((part, at) => `${axes[at]} ${show(part)}`).join(", "),
+      });
     },
   };
 }
@@ -208,12 +220,12 @@ export function mount({ model, el, compute, build, columns, describe }) {
     draw(now, results);
     for (const { name, input, output } of sliders) {
       input.value = now[name];
-      output.textContent = show(now[name]);
-      input.setAttribute("aria-valuetext", show(now[name]));
+      write(output, show(now[name]));
+      put(input, { "aria-valuetext": show(now[name]) });
     }
     columns.of(now, results).forEach((numbers, at) => numbers.forEach((number, column) => {
       const cell = rows[at].cells[column];
-      cell.textContent = show(number);
+      write(cell, show(number));
       if (columns.names[column][1] === "w") cell.style.setProperty("--share", number.toFixed(4));
     }));
     link.href = toFragment(el.dataset.name ?? "", now);

@@ -1,0 +1,56 @@
+"""How long a widget with 16 keys takes from an input event to a finished picture, in headless Chromium: a table."""
+
+import shutil
+import statistics
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from attnlib.widgets import QueryPlane, VarianceAgainstScore, static_files
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from conftest import CHROMIUM_FLAGS
+
+DRAG = """async (host) => {
+    const times = [];
+    const svg = host.querySelector("svg");
+    const target = host.querySelector("g.handle");
+    const box = svg.getBoundingClientRect();
+    target.setPointerCapture = () => {};
+    const event = (type, step) => new PointerEvent(type, {
+        pointerId: 1, bubbles: true, clientX: box.left + box.width * (0.3 + 0.4 * Math.abs(Math.sin(step / 20))),
+        clientY: box.top + box.height / 2,
+    });
+    target.dispatchEvent(event("pointerdown", 0));
+    for (let step = 0; step < 400; step++) {
+        const start = performance.now();
+        target.dispatchEvent(event("pointermove", step));
+        host.getBoundingClientRect();  // layout is part of the picture
+        times.push(performance.now() - start);
+        await new Promise(requestAnimationFrame);
+    }
+    return times;
+}"""
+
+
+def main():
+    """Drag the first handle of each widget and print median and 95th percentile."""
+    grid = [[(at % 4) * 1.2 - 1.8, (at // 4) * 1.2 - 1.8] for at in range(16)]
+    line = [at / 3 - 2.5 for at in range(16)]
+    widgets = [QueryPlane(key=grid, value=grid), VarianceAgainstScore(scores=line, value=line)]
+    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    print(f"{'widget, 16 keys':36}{'median ms':>10}{'95 % ms':>10}")
+    with sync_playwright() as driver:
+        page = driver.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS).new_page()
+        for widget in widgets:
+            page.set_content(widget._repr_mimebundle_()[0]["text/html"])
+            page.add_style_tag(content=static_files()["widget.css"])
+            page.add_script_tag(content=static_files()[f"{widget.kind}.js"], type="module")
+            page.wait_for_selector(".live")
+            times = page.eval_on_selector("[data-widget]", DRAG)
+            print(f"{widget.title:36}{statistics.median(times):10.2f}{statistics.quantiles(times, n=20)[-1]:10.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,343 @@
+"""The widgets on the built site, in a real browser: numbers, pointer, keyboard, links, bad input, size."""
+
+import gzip
+import json
+import re
+
+import numpy as np
+import pytest
+import traitlets
+
+from attnlib.widgets import QueryPlane, VarianceAgainstScore, static_files
+
+KINDS = {
+    "layer": (QueryPlane, "chapters/01-layer.html", "query-plane"),
+    "likelihood": (VarianceAgainstScore, "chapters/02-likelihood.html", "variance-against-score"),
+}
+
+
+@pytest.fixture(scope="module")
+def open_widget(browser, server):
+    """Return a function that opens a widget's page, with a fragment, and fails the test if anything is amiss there."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    said, foreign = [], []
+
+    def refuse(route):
+        foreign.append(route.request.url)
+        route.abort()
+
+    context.route(lambda url: not url.startswith((server, "data:", "blob:")), refuse)
+    tabs = []
+
+    def open_widget(kind, fragment=""):
+        _, page, name = KINDS[kind]
+        tab = context.new_page()
+        tabs.append(tab)
+        tab.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.goto(f"{server}{page}{fragment}")
+        tab.wait_for_selector(f"#{name} .attention-widget.live")
+        return tab, tab.locator(f"#{name}")
+
+    yield open_widget
+    context.close()
+    assert not said and not foreign
+
+
+def state(widget):
+    """The widget's inputs, as its model has them."""
+    return widget.evaluate(
+        "el => Object.fromEntries(Object.keys(el.model.get('_quantities')).map(n => [n, el.model.get(n)]))"
+    )
+
+
+def results(widget):
+    """What the widget shows, at full precision."""
+    return widget.evaluate("el => el.querySelector('.live').results")
+
+
+def random_states(cls, count):
+    """States within the widget's ranges, on the grid of two decimals and off it."""
+    rng = np.random.default_rng(11)
+    for number in range(count):
+        made = {}
+        for key, trait in cls.class_traits(quantity=lambda q: q is not None).items():
+            low, high = trait.metadata["quantity"]["low"], trait.metadata["quantity"]["high"]
+            shape = np.shape(trait.default())
+            value = rng.uniform(low, high, size=shape)
+            made[key] = (np.round(value, 2) if number % 2 else value).tolist()
+        yield made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_agree_with_attnlib_in_200_random_states(kind, open_widget):
+    cls = KINDS[kind][0]
+    _, widget = open_widget(kind)
+    shown = state(widget)
+    states = list(random_states(cls, 200))
+    for made in states:  # the page's widget may have another number of keys
+        for key, value in made.items():
+            if isinstance(value, list) and len(value) != len(shown[key]):
+                made[key] = (value * 2)[: len(shown[key])]
+    found = widget.evaluate(
+        """(el, states) => states.map((state) => {
+            for (const [name, value] of Object.entries(state)) el.model.set(name, value);
+            return el.querySelector(".live").results;
+        })""",
+        states,
+    )
+    for made, there in zip(states, found, strict=True):
+        here = cls(**made)
+        if kind == "layer":
+            wanted = {"scores": here.scores, "weights": here.weights, "output": here.output}
+        else:
+            wanted = {
+                "weights": here.weights,
+                "variances": here.variances,
+                "estimate": here.estimate.mean[0],
+                "deviation": here.standard_deviation,
+            }
+        for key, numbers in wanted.items():
+            # Scores, output and estimate are sums of terms of both signs: relative to the largest term.
+            size = 1.0 if key in ("scores", "output", "estimate") else np.abs(numbers)
+            assert np.max(np.abs(np.array(there[key]) - numbers) / size) <= 1e-12, (key, made)
+        here.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_handle_follows_pointer_and_keyboard(kind, open_widget):
+    tab, widget = open_widget(kind)
+    handles = widget.locator("g.handle")
+    for number in range(handles.count()):
+        handle = handles.nth(number)
+        handle.scroll_into_view_if_needed()
+        before, shown = state(widget), results(widget)
+        box = handle.locator(".mark").bounding_box()
+        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        horizontal = 25 if middle[0] < 640 else -25
+        tab.mouse.move(*middle)
+        tab.mouse.down()
+        tab.mouse.move(middle[0] + horizontal, middle[1] + 12, steps=4)
+        tab.mouse.up()
+        dragged = state(widget)
+        assert dragged != before and results(widget) != shown, handle.get_attribute("aria-label")
+        moved = handle.locator(".mark").bounding_box()
+        assert abs(moved["x"] + moved["width"] / 2 - middle[0] - horizontal) < 3, "the mark stays under the pointer"
+        handle.focus()
+        tab.keyboard.press("ArrowLeft")
+        assert state(widget) != dragged
+        text = handle.get_attribute("aria-valuetext")
+        tab.keyboard.press("Shift+ArrowRight")
+        assert handle.get_attribute("aria-valuetext") != text
+        for _ in range(90):
+            tab.keyboard.press("ArrowRight")
+        assert float(handle.get_attribute("aria-valuenow")) == float(handle.get_attribute("aria-valuemax"))
+        tab.keyboard.press("Home")
+        assert float(handle.get_attribute("aria-valuenow")) == float(handle.get_attribute("aria-valuemin"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sliders_presets_and_reset(kind, open_widget):
+    cls = KINDS[kind][0]
+    tab, widget = open_widget(kind)
+    initial = state(widget)
+    for slider in widget.locator("input[type=range]").all():
+        name = slider.get_attribute("data-symbol")
+        slider.focus()
+        tab.keyboard.press("End")
+        high = cls.class_traits()[name].metadata["quantity"]["high"]
+        assert state(widget)[name] == high and slider.get_attribute("aria-valuetext").startswith(
+            str(high)[:2].strip(".")
+        )
+    presets = widget.locator(".presets button")
+    assert presets.count() >= 3
+    for number in range(presets.count()):
+        presets.nth(number).click()
+        label, _sentence, changes = widget.evaluate("el => el.model.get('_presets')")[number]
+        assert presets.nth(number).inner_text() == label
+        assert state(widget) == {**initial, **changes}
+    widget.get_by_role("button", name="Reset").click()
+    assert state(widget) == initial
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_on_the_page_are_the_results_to_four_digits(kind, open_widget):
+    tab, widget = open_widget(kind)
+    cells = widget.locator("tbody tr td:last-child").all_inner_texts()
+    for text, weight in zip(cells, results(widget)["weights"], strict=True):
+        assert float(text.replace("−", "-")) == pytest.approx(weight, rel=1e-3, abs=5e-5)
+    tab.wait_for_function("el => el.querySelector('.status').textContent", arg=widget.element_handle())
+    assert "largest weight" in widget.locator(".status").inner_text()
+
+
+def test_kappa_moves_every_width_and_no_weight(open_widget):
+    tab, widget = open_widget("likelihood")
+    before = results(widget)
+    widget.locator("input[data-symbol=kappa]").focus()
+    tab.keyboard.press("End")
+    after = results(widget)
+    assert after["weights"] == before["weights"] and after["estimate"] == before["estimate"]
+    assert all(new < old for new, old in zip(after["deviations"], before["deviations"], strict=True))
+    assert after["deviation"] < before["deviation"]
+
+
+def test_the_output_stays_in_the_hull(open_widget):
+    _, widget = open_widget("layer")
+    for number in range(8):
+        widget.evaluate("(el, turn) => el.model.set('query', [2 * Math.cos(turn), 2 * Math.sin(turn)])", number)
+        values, output = np.array(state(widget)["value"]), np.array(results(widget)["output"])
+        for turn in np.linspace(0, 2 * np.pi, 36):
+            direction = np.array([np.cos(turn), np.sin(turn)])
+            assert output @ direction <= (values @ direction).max() + 1e-12
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_symbols_and_marks_light_each_other(kind, open_widget):
+    tab, widget = open_widget(kind)
+    lit = widget.locator(".panels .lit")
+    assert lit.count() == 0
+    for button in widget.locator(".legend button").all():
+        symbol = button.get_attribute("data-symbol")
+        button.click()
+        assert button.get_attribute("aria-pressed") == "true"
+        assert widget.locator(f"math [data-symbol={symbol}].lit").count() > 0, symbol
+        assert widget.locator(f":is(.panels, .controls, .numbers) [data-symbol={symbol}].lit").count() > 0, symbol
+        button.click()
+        assert button.get_attribute("aria-pressed") == "false"
+    tab.mouse.move(5, 5)
+    widget.locator("math [data-symbol=v]").first.hover()
+    assert lit.count() > 0
+    tab.mouse.move(5, 5)
+    tab.locator("h1").click()
+    assert lit.count() == 0
+    widget.locator("g.handle[data-key='0']").first.hover()
+    assert widget.locator("tr.lit").count() == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_opens_the_state_it_names(kind, open_widget):
+    name = KINDS[kind][2]
+    tab, widget = open_widget(kind)
+    widget.locator("g.handle").first.focus()
+    tab.keyboard.press("ArrowRight")
+    wanted = state(widget)
+    link = widget.locator(".state-link").get_attribute("href")
+    tab.wait_for_function("link => location.hash === link", arg=link)
+    _, again = open_widget(kind, link)
+    assert state(again) == wanted
+    assert again.evaluate("el => el.getBoundingClientRect().top < innerHeight")
+    # A link in the text sets the widget on the same page.
+    tab.evaluate("hash => { location.hash = hash }", f"#{name}?alpha=0")
+    tab.wait_for_function("el => el.model.get('alpha') === 0", arg=widget.element_handle())
+
+
+HOSTILE = [
+    "alpha=<img src=x onerror=alert(1)>",
+    "alpha=%3Cscript%3Ealert(1)%3C/script%3E",
+    "alpha=1e999",
+    "alpha=NaN",
+    "alpha=",
+    "alpha=0x10",
+    "alpha=%",
+    "query=1",
+    "value=1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;16;17",
+    "__proto__=1&constructor=2&_formula=<b>x</b>&_presets=1",
+    "alpha=1,2&query=a,b&key=;;;&scores=,,,",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nonsense_in_a_link_changes_nothing_and_is_never_markup(kind, open_widget):
+    name = KINDS[kind][2]
+    tab, widget = open_widget(kind, f"#{name}?{HOSTILE[0]}")
+    plain = widget.evaluate("el => el.model.get('_initial')")
+    for text in HOSTILE:
+        tab.evaluate(
+            """hash => new Promise((done) => {
+            addEventListener("hashchange", () => setTimeout(done), { once: true });
+            location.hash = hash;
+        })""",
+            f"#{name}?{text}&alpha=nonsense",
+        )
+        assert state(widget) == plain, text
+        assert widget.locator("img, script:not([type]), b").count() == 0, text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_out_of_range_in_a_link_are_clamped(kind, open_widget):
+    _, widget = open_widget(kind, f"#{KINDS[kind][2]}?alpha=1000")
+    assert state(widget)["alpha"] == KINDS[kind][0].class_traits()["alpha"].metadata["quantity"]["high"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_scripts_the_page_shows_the_picture_and_its_words(kind, browser, server):
+    cls, page, name = KINDS[kind]
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(server + page)
+    picture = tab.locator(f"#{name} svg[role=img]")
+    assert picture.is_visible() and picture.bounding_box()["width"] > 300
+    label = picture.get_attribute("aria-label")
+    assert label.startswith(cls.title) and tab.locator(f"#{name} .still p").inner_text() in label
+    assert re.search(r"key 1 0\.\d{4}", label)
+    context.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_widget_weighs_at_most_fifteen_kilobytes(kind):
+    assert len(gzip.compress(static_files()[f"{kind}.js"].encode())) <= 15_000
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_law_is_written_by_hand(kind):
+    """What a front end computes by itself is where marks go; exponentials and roots of data come from sympy."""
+    source = (static_files()[f"{kind}.js"].split("// What all widgets share")[1]).replace("Math.sqrt(weights[at])", "")
+    assert not re.search(r"Math\.(exp|pow|sqrt|log|PI|cos|sin)\b", source)
+
+
+@pytest.mark.parametrize("cls", [QueryPlane, VarianceAgainstScore])
+def test_the_bundle_serves_every_medium(cls):
+    widget = cls(name="a<b", presets=[("One", "See </script><b>this</b>.", {"alpha": 1})])
+    data, _ = widget._repr_mimebundle_()
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
+    assert data["image/svg+xml"].startswith("<svg") and 'role="img"' in data["image/svg+xml"]
+    assert data["text/plain"] == f"{cls.title}. {widget.describe()}"
+    page = data["text/html"]
+    assert 'id="a&lt;b"' in page and "</script><b>" not in page and page.count("</script>") == 1
+    stored = json.loads(re.search(r'<script type="application/json">(.*)</script>', page)[1])
+    assert stored["_presets"][0][1] == "See </script><b>this</b>." and stored["_initial"] == widget.state()
+
+
+def test_traits_take_arrays_and_refuse_nonsense_by_name():
+    plane = QueryPlane(query=np.array([1.0, 2.0]))
+    assert plane.query == [1.0, 2.0]
+    for name, value in (
+        ("alpha", -1),
+        ("alpha", float("nan")),
+        ("alpha", "three"),
+        ("alpha", [1.0]),
+        ("query", [1.0]),
+        ("query", [1.0, 9.0]),
+        ("key", [[1.0, 1.0]]),
+        ("key", None),
+    ):
+        before = plane.state()
+        with pytest.raises(traitlets.TraitError, match=rf"{name} must be .* got"):
+            setattr(plane, name, value)
+        assert plane.state() == before
+    with pytest.raises(ValueError, match=r"takes alpha, .*; got also beta"):
+        QueryPlane(beta=1)
+    with pytest.raises(ValueError, match="key and value must hold the same number"):
+        QueryPlane(key=[[0, 0], [1, 1]])
+    with pytest.raises(traitlets.TraitError, match="alpha must be"):
+        QueryPlane(presets=[("Too hot", "Never.", {"alpha": 99})])
+
+
+def test_python_sees_its_own_state():
+    fusion = VarianceAgainstScore(scores=[0, 0], value=[1, 3], kappa=4)
+    seen = []
+    fusion.observe(lambda change: seen.append(change["new"]), "alpha")
+    fusion.alpha = 2.5
+    assert seen == [2.5]
+    np.testing.assert_allclose(fusion.weights, [0.5, 0.5])
+    assert fusion.estimate.mean[0] == pytest.approx(2) and fusion.standard_deviation == pytest.approx(8**-0.5)
