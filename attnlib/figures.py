@@ -13,7 +13,7 @@ _COLOURS = {
     "#5a5d66": "--attn-muted",
     "#c9ccd3": "--attn-line",
     "#fefefd": "--attn-paper",
-    "#a8321e": "--attn-accent",
+    "#1f5a96": "--attn-accent",
     "#0072b1": "--attn-key-1",
     "#b25400": "--attn-key-2",
     "#007a5e": "--attn-key-3",
@@ -45,7 +45,7 @@ _STYLE = {
 }
 
 
-def figure(width: float = 6.4, height: float = 2.8, columns: int = 1, **options):
+def figure(width: float = 5.4, height: float = 2.5, columns: int = 1, **options):
     """A figure in the book's style and its axes; sizes in inches, `options` as in `Figure.subplots`."""
     with matplotlib.rc_context(_STYLE):
         made = Figure(figsize=(width, height), layout="constrained")

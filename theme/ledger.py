@@ -62,36 +62,25 @@ def check(app, env):
     return [env.ledger_page] if hasattr(env, "ledger_page") else []
 
 
-def _cell(*content):
-    paragraph = nodes.paragraph("", "", *content)
-    return nodes.entry("", paragraph)
-
-
 def fill(app, doctree, docname):
-    """Put the table where the directive stood."""
+    """Put the entries where the directive stood."""
     for place in list(doctree.findall(_Ledger)):
         counts = Counter(entry["verdict"] for entry in sources().values())
         total = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
-        summary = nodes.paragraph("", f"{len(sources())} equations and claims: {total}.")
-        head = [_cell(nodes.Text(text)) for text in ("where", "as printed", "verdict", "evidence")]
-        rows = []
+        entries = [nodes.paragraph("", f"{len(sources())} equations and claims: {total}.")]
         for identifier, entry in sources().items():
-            page = app.env.ledger_evidence.get(identifier)
-            evidence = nodes.Text("none")
-            if page is not None:
-                uri = app.builder.get_relative_uri(docname, page) + f"#{identifier}"
+            head = nodes.paragraph("", "", nodes.strong("", f"{entry['source']}, {entry['label']}"))
+            head += [nodes.Text(": "), nodes.emphasis("", entry["verdict"])]
+            if page := app.env.ledger_evidence.get(identifier):
+                uri = f"{app.builder.get_relative_uri(docname, page)}#{identifier}"
                 title = app.env.titles[page].astext()
-                evidence = nodes.reference("", "", nodes.Text(title), internal=True, refuri=uri)
-            verdict = [nodes.strong("", entry["verdict"])]
+                head += [nodes.Text(", in "), nodes.reference("", title, internal=True, refuri=uri)]
+            box = nodes.container("", head, nodes.paragraph("", "", nodes.math("", entry["statement"])))
+            box["classes"].append("ledger-entry")
             if correction := entry.get("correction"):
-                verdict.append(nodes.Text(f". {correction}"))
-            statement = nodes.math("", entry["statement"])
-            cells = [_cell(nodes.Text(f"{entry['source']}, {entry['label']}")), _cell(statement)]
-            rows.append(nodes.row("", *cells, _cell(*verdict), _cell(evidence)))
-        group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (15, 40, 30, 15)), cols=4)
-        group += nodes.thead("", nodes.row("", *head))
-        group += nodes.tbody("", *rows)
-        place.replace_self([summary, nodes.table("", group, classes=["ledger"])])
+                box += nodes.paragraph("", correction)
+            entries.append(box)
+        place.replace_self(entries)
 
 
 def setup(app):

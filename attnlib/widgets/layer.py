@@ -91,7 +91,7 @@ class QueryPlane(Widget):
                 axes.text(*point, f"{at + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8)
         left.annotate("", self.query, (0, 0), arrowprops={"arrowstyle": "->", "color": figures.INK, "linewidth": 2})
         left.text(*self.query, " q", color=figures.INK)
-        right.scatter(*output, s=90, marker="D", color=figures.ACCENT)
+        right.scatter(*output, s=90, marker="D", color=figures.INK)
 
     def describe(self):
         weights = ", ".join(f"key {at + 1} {weight:.4f}" for at, weight in enumerate(self.weights))

@@ -104,8 +104,8 @@ class VarianceAgainstScore(Widget):
             left.scatter(score, variance, s=110, color=color, zorder=3)
             left.text(score, variance, f"{at + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8, zorder=4)
             right.plot(grid, norm.pdf(grid, value, np.sqrt(variance)), color=color, linewidth=1.4)
-        right.plot(grid, norm.pdf(grid, estimate, deviation), color=figures.ACCENT, linewidth=2.6)
-        right.axvline(estimate, color=figures.ACCENT, linewidth=1)
+        right.plot(grid, norm.pdf(grid, estimate, deviation), color=figures.INK, linewidth=2.6)
+        right.axvline(estimate, color=figures.INK, linewidth=1)
         right.set(xlabel="value", title="Each key’s Gaussian, and the pooled one", yticks=[])
 
     def describe(self):

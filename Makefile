@@ -1,0 +1,82 @@
+# Everything that can be done here; a bare `make` lists it. Only Python 3.11 or later and make are needed.
+
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+PIP := -m pip install --quiet --disable-pip-version-check
+
+# Jupyter keeps its settings inside .venv: neither do we touch the user's own, nor do they touch the book.
+export JUPYTER_CONFIG_DIR := $(CURDIR)/.venv/etc/jupyter
+export JUPYTER_DATA_DIR := $(CURDIR)/.venv/share/jupyter
+export IPYTHONDIR := $(CURDIR)/.venv/etc/ipython
+
+.PHONY: help book serve lab test lint bench record lock clean chromium
+.DELETE_ON_ERROR:
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+book: .venv/installed ## build the site into _build/html; every warning is an error
+	$(BIN)/jupyter-book build . -n -W --keep-going
+	@echo "The site is in _build/html. See it: make serve, then open http://localhost:$(PORT)"
+
+serve: ## show the built site at http://localhost:8000 (another port: make serve PORT=9000)
+	@test -d _build/html || { echo "There is no site yet: run make book."; exit 1; }
+	$(PYTHON) -m http.server --bind localhost --directory _build/html $(PORT)
+
+lab: .venv/installed ## open JupyterLab; a double click on a chapter opens it as a notebook
+	$(BIN)/jupyter lab --allow-root --LabApp.default_url=/lab/tree/chapters
+
+test: .venv/tested .venv-lean/installed chromium ## run every test, also without torch and in a browser
+	$(BIN)/python -m pytest
+
+lint: .venv/tested ## check the code's style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/installed ## time the library against torch
+	$(BIN)/python benchmarks/layer.py
+
+record: .venv/installed ## run the chapters and refresh the results kept in chapters/recorded
+	for chapter in chapters/*.md; do ATTENTION_RECORD=1 $(BIN)/jupytext --quiet --to ipynb --execute --output - $$chapter > .venv/ran || exit; done
+
+lock: ## pin the newest versions of what the requirements pull in
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	grep -hv '^-' requirements.txt binder/requirements.txt tests/requirements.txt > .venv-lock/wanted.txt
+	.venv-lock/bin/python $(PIP) -e . -r .venv-lock/wanted.txt
+	.venv-lock/bin/python -m pip freeze --exclude-editable > .venv-lock/all.txt
+	grep -Eiv '^(torch|triton|nvidia|cuda|setuptools)|@' .venv-lock/all.txt > binder/constraints.txt
+	rm -rf .venv-lock
+
+clean: ## delete what was built or installed here
+	rm -rf _build .venv .venv-lean .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the targets stand on: two environments, one of them without torch, and a browser.
+
+PINS := binder/requirements.txt binder/constraints.txt pyproject.toml
+
+.venv/installed: requirements.txt binder/postBuild $(PINS)
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python $(PIP) -r requirements.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH" binder/postBuild
+	@touch $@
+
+.venv/tested: tests/requirements.txt .venv/installed
+	$(BIN)/python $(PIP) -r tests/requirements.txt
+	@touch $@
+
+.venv-lean/installed: $(PINS)
+	$(PYTHON) -m venv .venv-lean
+	.venv-lean/bin/python $(PIP) -r binder/requirements.txt
+	@touch $@
+
+# The machine's own browser; else Debian's, where we may install it; else Playwright's.
+chromium: .venv/tested
+	@for name in chromium chromium-browser google-chrome; do command -v $$name > .venv/chromium.log && exit 0; done; \
+	{ if [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release; then \
+		apt-get update -qq && apt-get install -y -qq chromium && exit 0; fi; \
+	$(BIN)/playwright install chromium; } >> .venv/chromium.log 2>&1 && exit 0; \
+	echo "The tests need Chromium: install the package chromium (.venv/chromium.log says why make could not)."; exit 1

@@ -1,0 +1,138 @@
+"""What the tests of the site share: the book, built once; a web server for it; a browser.
+
+    pytest tests/test_site.py                            # builds the book into _build, then tests it
+    pytest tests/test_site.py --book-output=/tmp/out     # builds it elsewhere
+    pytest tests/test_site.py --book-source=/tmp/stub    # tests another book with the same theme
+
+| fixture   | what it is                                                             |
+| --------- | ---------------------------------------------------------------------- |
+| `site`    | the folder with the built HTML                                         |
+| `server`  | the address of the book on a local server, as on the web: below a path |
+| `browser` | Chromium, through Playwright                                           |
+| `pages`   | the names of all pages, such as `chapters/01-layer.html`               |
+| `page`    | one of them; a test that asks for it runs once for each                |
+"""
+
+import gzip
+import mimetypes
+import shutil
+import subprocess
+import sys
+import threading
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "theme"))  # as Jupyter Book does for the extensions in _config.yml
+PATH = "/book/"  # the book need not be at the root of its host
+COMPRESSED = {".html", ".css", ".js", ".svg", ".json", ".txt", ".md"}
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_addoption(parser):
+    """Let the caller choose which book is tested and where it is built."""
+    parser.addoption("--book-source", type=Path, default=ROOT, help="the book's folder (default: the repository)")
+    parser.addoption("--book-output", type=Path, default=None, help="where _build goes (default: the book's folder)")
+
+
+def page_names(source: Path) -> list[str]:
+    """Return the name of every page: what `_toc.yml` lists, and the search."""
+    toc = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    return [f"{name}.html" for name in [toc["root"], *chapters, "search"]]
+
+
+def pytest_generate_tests(metafunc):
+    """Run a test that asks for `page` once for each page."""
+    if "page" in metafunc.fixturenames:
+        metafunc.parametrize("page", page_names(metafunc.config.getoption("--book-source")))
+
+
+@pytest.fixture(scope="session")
+def pages(pytestconfig) -> list[str]:
+    """The names of all pages."""
+    return page_names(pytestconfig.getoption("--book-source"))
+
+
+@pytest.fixture(scope="session")
+def site(pytestconfig) -> Path:
+    """Build the book as a reader of the repository would, and return the folder with its HTML.
+
+    `--all` reads and writes every page, or a warning of an earlier build would be forgotten; it runs no chapter again.
+    """
+    source = pytestconfig.getoption("--book-source")
+    output = pytestconfig.getoption("--book-output") or source
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    build = subprocess.run(
+        [jupyter_book, "build", source, "--all", "-n", "-W", "--keep-going", "--path-output", output],
+        cwd=source,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if build.returncode:
+        pytest.fail("The book does not build:\n" + "\n".join(build.stdout.splitlines()[-60:]), pytrace=False)
+    return output / "_build/html"
+
+
+@cache
+def content(path: Path) -> bytes:
+    """Return a file, compressed if a web server would."""
+    data = path.read_bytes()
+    return gzip.compress(data, mtime=0) if path.suffix in COMPRESSED else data
+
+
+@pytest.fixture(scope="session")
+def server(site: Path):
+    """Serve the site, compressed, on a free local port; the value is the book's address, ending in a slash."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            path = unquote(urlsplit(self.path).path)
+            file = (site / path.removeprefix(PATH)).resolve()
+            if path.startswith(PATH) and path.endswith("/"):
+                file = file / "index.html"
+            if not (path.startswith(PATH) and file.is_relative_to(site.resolve()) and file.is_file()):
+                self.send_error(404)
+                return
+            body = content(file)
+            kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+            self.send_response(200)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8" if file.suffix in COMPRESSED else kind)
+            if file.suffix in COMPRESSED:
+                self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            """Say nothing: the browser's own record is what the tests read."""
+
+    host = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=host.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{host.server_port}{PATH}"
+    host.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Start Chromium: the machine's own, else the one that `playwright install chromium` put there."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()

@@ -1,0 +1,112 @@
+"""A chapter in a real JupyterLab: a double click opens it as a notebook, and its widget and Python share one state."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTER = "02-likelihood.md"
+WIDGET = "div.attention-widget.live"
+RUN = """async code => {
+    const { commands, shell } = jupyterapp;
+    const notebook = shell.currentWidget.content;
+    await commands.execute('notebook:insert-cell-below');
+    notebook.activeCell.model.sharedModel.setSource(code);
+    await commands.execute('notebook:run-cell');
+    return notebook.activeCell.model.outputs.toJSON().map(output => output.text ?? JSON.stringify(output)).join('');
+}"""
+# After the chapter has run: the cells that failed, and the cell whose output is the widget made active.
+STATE = """() => {
+    const notebook = jupyterapp.shell.currentWidget.content;
+    const cells = notebook.widgets.filter(cell => cell.model.type === 'code');
+    notebook.activeCellIndex = notebook.widgets.findIndex(cell => cell.node.querySelector('div.attention-widget.live'));
+    return cells.flatMap(cell => cell.model.outputs.toJSON()).filter(output => output.output_type === 'error');
+}"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, pytestconfig):
+    """Start JupyterLab on a copy of the chapters, set up as `make lab` and Binder do; the value is its address."""
+    home = tmp_path_factory.mktemp("jupyterlab")
+    shutil.copytree(pytestconfig.getoption("--book-source") / "chapters", home / "chapters")
+    folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "IPYTHONDIR": "ipython"}
+    environment = os.environ | {name: str(home / folder) for name, folder in folders.items()}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment.pop("JUPYTER_RUNTIME_DIR", None)
+    subprocess.run([ROOT / "binder/postBuild"], env=environment, check=True)
+    options = ["--no-browser", "--allow-root", "--ServerApp.port=0", f"--ServerApp.root_dir={home / 'chapters'}"]
+    command = [sys.executable, "-m", "jupyterlab", *options, "--LabApp.expose_app_in_browser=True"]
+    with open(home / "log", "w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 60
+        while not (found := list((home / "data/runtime").glob("jpserver-*.json"))):
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.fail("JupyterLab does not start:\n" + (home / "log").read_text(), pytrace=False)
+            time.sleep(0.2)
+        running = json.loads(found[0].read_text())
+        yield f"{running['url']}lab?token={running['token']}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def tab(browser, lab):
+    """The chapter, opened by a double click, with all cells run."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    tab = context.new_page()
+    tab.goto(lab)
+    tab.locator(f".jp-DirListing-item:has-text('{CHAPTER}')").dblclick(timeout=60_000)
+    expect(tab.locator(".jp-NotebookPanel .jp-CodeCell").first).to_be_visible(timeout=60_000)
+    tab.wait_for_function("jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status === 'idle'")
+    tab.evaluate("async () => { await jupyterapp.commands.execute('notebook:run-all-cells') }")
+    errors = tab.evaluate(STATE)
+    assert not errors, errors
+    tab.locator(WIDGET).first.scroll_into_view_if_needed()
+    yield tab
+    context.close()
+
+
+def score(tab):
+    return tab.locator(f'{WIDGET} g.handle[aria-label="score of key 1"]').first
+
+
+def test_a_drag_changes_the_python_object(tab):
+    before = json.loads(tab.evaluate(RUN, "print(fusion.scores)"))
+    score(tab).scroll_into_view_if_needed()
+    box = score(tab).locator("circle").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.mouse.move(x, y)
+    tab.mouse.down()
+    tab.mouse.move(x - 30, y, steps=5)
+    tab.mouse.up()
+    # JupyterLab sends a drag's last step once the kernel has answered the one before; so look more than once.
+    for _ in range(20):
+        after = json.loads(tab.evaluate(RUN, "print(fusion.scores)"))
+        shown = float(score(tab).get_attribute("aria-valuenow"))
+        if after[0] == shown:
+            break
+        tab.wait_for_timeout(250)
+    assert after == [shown, *before[1:]]
+    assert shown < before[0]
+
+
+def test_python_moves_the_picture(tab):
+    tab.evaluate(RUN, "fusion.alpha, fusion.scores = 2.5, [-1.5, *fusion.scores[1:]]")
+    expect(tab.locator(f'{WIDGET} input[data-symbol="alpha"]').first).to_have_value("2.5")
+    expect(score(tab)).to_have_attribute("aria-valuenow", "-1.5")
+    weight = float(tab.evaluate(RUN, "print(fusion.weights[0])"))
+    cell = tab.locator(f"{WIDGET} tbody tr").first.locator("td").last
+    expect(cell).to_have_text(f"{weight:.4f}")
+
+
+def test_python_refuses_what_the_slider_cannot_show(tab):
+    assert "alpha must be a number within" in tab.evaluate(RUN, "fusion.alpha = 99")

@@ -1,0 +1,177 @@
+"""Every page of the built site, as a reader's browser meets it: light, quiet, accessible, complete without scripts."""
+
+import re
+from collections import Counter
+from functools import cache
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
+
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+LIMIT = 600_000  # bytes that a page may load, compressed
+RAW_TEX = re.compile(r"\\\(|\\\[|\$\$|\\frac|\\sum|\\begin\{")
+# axe looks at every element, and a chapter has ten thousands, most in code and formulas. Before it looks, each kind
+# of code token but the first becomes text, and formulas become empty boxes of their width: their colour is that of the
+# text around them, and their MathML is what another test looks at.
+THIN = """() => {
+  const formulas = [...document.querySelectorAll("mjx-math")].map(formula => [formula, formula.offsetWidth]);
+  for (const [formula, width] of formulas) {
+    formula.style.cssText = `display: inline-block; width: ${width}px; height: 1em`;
+    formula.replaceChildren();
+    formula.nextElementSibling.replaceChildren();
+  }
+  const seen = new Set();
+  for (const token of document.querySelectorAll(".highlight span")) {
+    const kind = token.className + Boolean(token.closest(".cell_output"));
+    if (seen.has(kind)) token.replaceWith(...token.childNodes);
+    seen.add(kind);
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def visit(browser, server):
+    """Return a function that opens a page once, and tells what it asked for and what it said."""
+
+    @cache
+    def visit(page: str) -> dict:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        seen = {"foreign": [], "failed": [], "said": [], "bytes": Counter()}
+
+        def refuse(route):
+            seen["foreign"].append(route.request.url)
+            route.abort()
+
+        context.route(lambda url: not url.startswith((server, "data:", "blob:")), refuse)
+        tab = context.new_page()
+        finished = []
+        tab.on("console", lambda m: seen["said"].append(m.text) if m.type in ("error", "warning") else None)
+        tab.on("pageerror", lambda error: seen["said"].append(str(error)))
+        tab.on("response", lambda r: seen["failed"].append(f"{r.status} {r.url}") if r.status >= 400 else None)
+        tab.on("requestfinished", lambda request: finished.append(request))
+        tab.goto(server + page, wait_until="networkidle")
+        tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+        tab.wait_for_load_state("networkidle")
+        for request in finished:
+            seen["bytes"][request.resource_type] += request.sizes()["responseBodySize"]
+        context.close()
+        return seen
+
+    return visit
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def tab(request, browser):
+    """A browser tab in one of the two colour modes."""
+    context = browser.new_context(color_scheme=request.param, reduced_motion="reduce")
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def read(site):
+    """Return a function that parses a page's HTML, once."""
+    return cache(lambda page: BeautifulSoup((site / page).read_text(encoding="utf-8"), "html.parser"))
+
+
+def test_every_page_is_in_the_table_of_contents(site, pages):
+    """And the site's own address leads to the first one."""
+    assert {path.relative_to(site).as_posix() for path in site.rglob("*.html")} == {"index.html", *pages}
+
+
+def test_page_asks_no_other_host(visit, page):
+    assert visit(page)["foreign"] == []
+
+
+def test_page_finds_all_that_it_asks_for(visit, page):
+    assert visit(page)["failed"] == []
+
+
+def test_console_is_silent(visit, page):
+    assert visit(page)["said"] == []
+
+
+def test_weight(visit, page, capsys):
+    sizes = visit(page)["bytes"]
+    with capsys.disabled():
+        kinds = "  ".join(f"{kind} {size / 1000:.1f}" for kind, size in sorted(sizes.items()))
+        print(f"\n{page:28} {sizes.total() / 1000:6.1f} kB  {kinds}", end="")
+    assert sizes.total() <= LIMIT
+
+
+def test_accessibility(tab, server, page):
+    """No violation of WCAG 2.2 A or AA, on a laptop and on a phone."""
+    problems = []
+    for width in (1280, 390):
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.goto(server + page)
+        tab.evaluate(THIN)
+        result = Axe().run(tab, options={"runOnly": TAGS, "resultTypes": ["violations"]})
+        problems += [
+            f"{width}: {violation['id']}: {node['target']} {node['html'][:200]} {node['failureSummary']}"
+            for violation in result.response["violations"]
+            for node in violation["nodes"]
+        ]
+    assert not problems, "\n".join(problems)
+
+
+def test_phone_does_not_scroll_sideways(tab, server, page):
+    tab.set_viewport_size({"width": 360, "height": 740})
+    tab.goto(server + page)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_page_reads_without_scripts(browser, server, page):
+    context = browser.new_context(java_script_enabled=False, color_scheme="dark")
+    tab = context.new_page()
+    tab.goto(server + page)
+    text = tab.inner_text("body")
+    darkness = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    context.close()
+    assert len(text) > 20
+    assert max(map(int, re.findall(r"\d+", darkness)[:3])) < 80, "the reader asked for the dark mode"
+
+
+def test_formulas_are_typeset(read, page):
+    """No TeX is left to see, and every formula has its MathML."""
+    soup = read(page)
+    for formula in soup.select(".math"):
+        assert formula.select_one("mjx-container mjx-math[aria-hidden=true]"), formula
+        assert formula.select_one("mjx-assistive-mml math"), formula
+    text = [s for s in soup.find_all(string=True) if not s.find_parent(["code", "pre", "script", "style"])]
+    assert not [s for s in text if RAW_TEX.search(s)]
+
+
+def test_document(read, page):
+    """A page names its language, itself and its pictures."""
+    soup = read(page)
+    assert soup.html["lang"] == "en"
+    assert soup.title.get_text(strip=True)
+    assert soup.find("meta", {"name": "description"})["content"]
+    assert len(soup.find_all("h1")) == 1
+    assert not [image for image in soup.find_all("img") if not image.get("alt")]
+
+
+def test_titles_are_unique(read, pages):
+    titles = Counter(read(page).title.get_text(strip=True) for page in pages)
+    assert max(titles.values()) == 1, titles
+
+
+def test_links_lead_somewhere(site, read, page):
+    """Every link within the site finds its file, and its place in it."""
+    broken = []
+    for element in read(page).select("[href], [src]"):
+        link = element.get("href") or element.get("src")
+        if link is None or urlsplit(link).scheme:
+            continue
+        target = urlsplit(urljoin(f"http://site/{page}", link))
+        name = unquote(target.path.removeprefix("/")) or "index.html"
+        fragment = unquote(target.fragment).partition("?")[0]  # a widget's link carries its state after its name
+        found = (site / name).is_file()
+        if found and fragment and name.endswith(".html"):
+            found = read(name).find(id=fragment) or read(name).find("a", {"name": fragment})
+        if not found:
+            broken.append(link)
+    assert not broken

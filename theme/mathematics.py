@@ -1,0 +1,123 @@
+r"""Typeset the book's mathematics while it is built, so that no page needs a script for it.
+
+Sphinx writes a formula as ``<span class="math notranslate nohighlight">\(...\)</span>`` (or a ``div``, ``\[...\]``),
+and so do the book's own cell outputs. `typeset` replaces what is inside with MathJax's HTML, next to MathML that screen
+readers read. It is the same MathJax that browsers run, from the files of the package `sphinx-mathjax-offline`, run here
+by V8 (`mini-racer`).
+"""
+
+import functools
+import html
+import re
+from importlib.metadata import distribution
+from pathlib import Path
+
+import py_mini_racer
+from myst_parser.sphinx_ext.mathjax import html_visit_displaymath
+from sphinx.ext.mathjax import html_visit_math
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+MATHJAX = Path(distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax"))
+FONTS = MATHJAX / "output/chtml/fonts/woff-v2"
+COMPONENTS = (
+    "loader.js",
+    "core.js",
+    "adaptors/liteDOM.js",
+    "input/tex-full.js",
+    "output/chtml.js",
+    "output/chtml/fonts/tex.js",
+    "a11y/assistive-mml.js",
+)
+
+# Sphinx numbers equations, so MathJax must not (tags: 'none'); an error is thrown, never typeset in red.
+START = r"""
+const {TeX} = MathJax._.input.tex_ts, {CHTML} = MathJax._.output.chtml_ts;
+const adaptor = MathJax._.adaptors.liteAdaptor.liteAdaptor();
+MathJax._.a11y["assistive-mml"].AssistiveMmlHandler(MathJax._.handlers.html_ts.RegisterHTMLHandler(adaptor));
+const output = new CHTML({
+  font: new MathJax._.output.chtml.fonts.tex_ts.TeXFont({fontURL: "mathjax"}), adaptiveCSS: false,
+});
+const page = MathJax._.mathjax.mathjax.document("", {OutputJax: output, InputJax: new TeX({
+  packages: ["base", "ams", "newcommand", "html", "boldsymbol", "mathtools"],
+  tags: "none", formatError: (jax, error) => { throw error; },
+})});
+function convert(tex, display) {
+  try { return {html: adaptor.outerHTML(page.convert(tex, {display}))}; } catch (e) { return {error: e.message}; }
+}
+function stylesheet() { return adaptor.textContent(output.styleSheet(page)); }
+"""
+
+FORMULA = re.compile(r'<(span|div)( class="(?:[\w-]+ )*math notranslate nohighlight\b[^>]*>)(.*?)</\1>', re.DOTALL)
+NUMBER = re.compile(r'<span class="eqno">.*?</span>', re.DOTALL)
+
+
+class BadFormula(ValueError):
+    """MathJax cannot read a formula."""
+
+
+@functools.cache
+def mathjax() -> py_mini_racer.MiniRacer:
+    """Start V8 with MathJax in it: a fifth of a second, once a build."""
+    engine = py_mini_racer.MiniRacer()
+    engine.eval("var global = globalThis, window; var MathJax = {loader: {load: []}, startup: {typeset: false}};")
+    for name in COMPONENTS:
+        engine.eval((MATHJAX / name).read_text(encoding="utf-8"))
+    engine.eval(START)
+    return engine
+
+
+@functools.cache
+def convert(tex: str, display: bool = False) -> str:
+    """Return the HTML of one formula; raise `BadFormula` with MathJax's own words where it has none."""
+    result = mathjax().call("convert", tex, display)
+    if "error" in result:
+        raise BadFormula(result["error"])
+    return result["html"]
+
+
+def stylesheet() -> str:
+    """Return MathJax's CSS for every glyph that it has; `pages` keeps the rules that the site uses."""
+    css = mathjax().call("stylesheet")
+    # The fonts are rewritten as woff2, with the glyphs of the site alone; see `pages.write_fonts`.
+    return css.replace('.woff") format("woff")', '.woff2") format("woff2"); font-display: swap')
+
+
+def typeset(page: str, docname: str) -> str:
+    """Typeset every formula of a page; warn about each that MathJax cannot read, and leave it as it was."""
+
+    def replace(match: re.Match) -> str:
+        tag, attributes, content = match.groups()
+        number = NUMBER.search(content)
+        tex = html.unescape(NUMBER.sub("", content)).strip()
+        if tex.startswith((r"\(", r"\[")):
+            tex = tex[2:-2].strip()
+        try:
+            typeset = convert(tex, tag == "div")
+        except BadFormula as error:
+            logger.warning("MathJax cannot read a formula: %s\n%s", error, tex, location=docname, type="mathematics")
+            return match[0]
+        return f"<{tag}{attributes}{typeset}{number[0] if number else ''}</{tag}>"
+
+    return FORMULA.sub(replace, page)
+
+
+def plain(fragment: str) -> str:
+    """Return a piece of HTML as text, still escaped, with the characters of its formulas: "Why α?"."""
+    fragment = FORMULA.sub(lambda match: characters(html.unescape(match[3]).strip()[2:-2]), fragment)
+    return re.sub(r"<[^>]*>", "", fragment)
+
+
+def characters(tex: str) -> str:
+    """Return the characters of a formula, escaped; nothing for a bad one, of which `typeset` warns."""
+    try:
+        return re.sub(r"<[^>]*>", "", convert(tex))  # the visible part has none; its glyphs are in the style sheet
+    except BadFormula:
+        return ""
+
+
+def setup(app):
+    """Register a renderer that writes what Sphinx's MathJax renderer writes, but loads no script for it."""
+    app.add_html_math_renderer("typeset", (html_visit_math, None), (html_visit_displaymath, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": False}  # V8 does not survive a fork

@@ -1,0 +1,71 @@
+"""Find the book's repository in one place, and make every link to it from there.
+
+`ATTENTION_BOOK_REPOSITORY` names it; else it is the git remote `origin`; else the pages carry no link to a repository.
+`ATTENTION_BOOK_BRANCH` names the branch; else it is the one checked out; else `main`.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+# The hosts that the theme's buttons and Binder know how to link to.
+HOSTS = ("github.com", "gitlab.com", "bitbucket.org")
+REMOTE = re.compile(r"(?:(?:https?|ssh|git)://(?:[^@/]+@)?|[^@/]+@)(?P<host>[^/:]+)(?::\d+)?[:/](?P<path>.+)")
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Return what git prints, or nothing where there is no git, no repository or no answer."""
+    try:
+        run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return run.stdout.strip() if run.returncode == 0 else ""
+
+
+def web_address(remote: str) -> str:
+    """Return the https address of a git remote, or nothing if it has no page that the theme can link to.
+
+    >>> web_address("git@github.com:reader/book.git")
+    'https://github.com/reader/book'
+    >>> web_address("/srv/book.git")
+    ''
+    """
+    match = REMOTE.fullmatch(remote.strip())
+    if not match or match["host"] not in HOSTS:
+        return ""
+    path = match["path"].strip("/").removesuffix(".git")
+    return f"https://{match['host']}/{path}"
+
+
+def repository(root: Path) -> str:
+    """Return the address of the book's repository, or nothing."""
+    return web_address(os.environ.get("ATTENTION_BOOK_REPOSITORY") or git(root, "remote", "get-url", "origin"))
+
+
+def branch(root: Path) -> str:
+    """Return the branch that the links name."""
+    current = os.environ.get("ATTENTION_BOOK_BRANCH") or git(root, "branch", "--show-current")
+    return current or "main"
+
+
+def add_links(app, config):
+    """Give the theme its repository, issue and Binder buttons, if there is a repository."""
+    root = Path(app.srcdir)
+    address = repository(root)
+    if address:
+        config.html_theme_options = config.html_theme_options | {
+            "repository_url": address,
+            "repository_branch": branch(root),
+            "path_to_docs": "",
+            "use_repository_button": True,
+            "use_issues_button": "bitbucket" not in address,
+            # Colab is left out: it opens .ipynb alone, and the chapters are MyST text.
+            "launch_buttons": {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"},
+        }
+
+
+def setup(app):
+    """Add the links once the configuration is read."""
+    app.connect("config-inited", add_links)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
