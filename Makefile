@@ -34,11 +34,12 @@ lint: .venv/tested ## check the code's style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: .venv/installed ## time the library against torch
+bench: .venv/tested chromium ## time the library against torch, and the widgets from event to picture
 	$(BIN)/python benchmarks/layer.py
+	$(BIN)/python benchmarks/widgets.py
 
 record: .venv/installed ## run the chapters and refresh the results kept in chapters/recorded
-	for chapter in chapters/*.md; do ATTENTION_RECORD=1 $(BIN)/jupytext --quiet --to ipynb --execute --output - $$chapter > .venv/ran || exit; done
+	for chapter in $$(grep -l "^kernelspec:" chapters/*.md); do ATTENTION_RECORD=1 $(BIN)/jupytext --quiet --to ipynb --execute --output - $$chapter > .venv/ran || exit; done
 
 lock: ## pin the newest versions of what the requirements pull in
 	rm -rf .venv-lock

@@ -46,7 +46,7 @@ def main():
         for widget in widgets:
             page.set_content(widget._repr_mimebundle_()[0]["text/html"])
             page.add_style_tag(content=static_files()["widget.css"])
-            page.add_script_tag(content=static_files()[f"{widget.kind}.js"], type="module")
+            page.add_script_tag(content=static_files()[f"{widget.kind}.js"])
             page.wait_for_selector(".live")
             times = page.eval_on_selector("[data-widget]", DRAG)
             print(f"{widget.title:36}{statistics.median(times):10.2f}{statistics.quantiles(times, n=20)[-1]:10.2f}")

@@ -26,6 +26,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+from backends import backend, rng  # noqa: F401 (fixtures: every test file may ask for them)
+from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "theme"))  # as Jupyter Book does for the extensions in _config.yml
@@ -130,9 +132,8 @@ def server(site: Path):
 @pytest.fixture(scope="session")
 def browser():
     """Start Chromium: the machine's own, else the one that `playwright install chromium` put there."""
-    playwright = pytest.importorskip("playwright.sync_api")
     executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
         yield chromium
         chromium.close()

@@ -9,25 +9,10 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.stats
-from test_layer import NumPy, Torch
+import torch
 
 from attnlib import attention, softmax
 from attnlib.likelihood import Estimate, estimate, fit_kappa, log_likelihood, log_precision, pool, variance
-
-
-@pytest.fixture(params=["numpy", "torch", "cuda"])
-def backend(request):
-    if request.param == "numpy":
-        return NumPy()
-    torch = pytest.importorskip("torch")
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("torch sees no CUDA device here")
-    return Torch("cuda" if request.param == "cuda" else "cpu")
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(20250912)
 
 
 def draw(rng, keys=6, coordinates=3, batch=()):
@@ -101,7 +86,6 @@ def test_estimate_maximises_the_likelihood(backend, rng, alpha, kappa):
 
 
 def test_gradient_of_the_likelihood_is_zero_at_the_estimate_alone(rng):
-    torch = pytest.importorskip("torch")
     value, s = (torch.tensor(x) for x in draw(rng))
     found = estimate(value, s, alpha=0.7, kappa=2.0)
     mean = found.mean.clone().requires_grad_()
@@ -112,7 +96,6 @@ def test_gradient_of_the_likelihood_is_zero_at_the_estimate_alone(rng):
 
 
 def test_gradients_match_finite_differences(rng):
-    torch = pytest.importorskip("torch")
     value, s = (torch.tensor(x, requires_grad=True) for x in draw(rng, batch=(2,)))
     mean = torch.tensor(rng.normal(size=3), requires_grad=True)
     assert torch.autograd.gradcheck(lambda *x: log_likelihood(*x, alpha=0.7, kappa=2.0), (mean, value, s))

@@ -284,6 +284,15 @@ def test_without_scripts_the_page_shows_the_picture_and_its_words(kind, browser,
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_of_the_site_on_a_disk_moves_too(kind, browser, site):
+    _, page, name = KINDS[kind]
+    tab = browser.new_page()
+    tab.goto((site / page).as_uri())
+    tab.wait_for_selector(f"#{name} .attention-widget.live")
+    tab.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_widget_weighs_at_most_fifteen_kilobytes(kind):
     assert len(gzip.compress(static_files()[f"{kind}.js"].encode())) <= 15_000
 

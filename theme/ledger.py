@@ -75,10 +75,14 @@ def fill(app, doctree, docname):
                 uri = f"{app.builder.get_relative_uri(docname, page)}#{identifier}"
                 title = app.env.titles[page].astext()
                 head += [nodes.Text(", in "), nodes.reference("", title, internal=True, refuri=uri)]
-            box = nodes.container("", head, nodes.paragraph("", "", nodes.math("", entry["statement"])))
+            box = nodes.container(
+                "", head, nodes.paragraph("", "", nodes.math("", rf"\displaystyle {entry['statement']}"))
+            )
             box["classes"].append("ledger-entry")
             if correction := entry.get("correction"):
-                box += nodes.paragraph("", correction)
+                words = re.split(r"\$(.*?)\$", correction)  # every second piece is mathematics
+                parts = [nodes.math("", part) if at % 2 else nodes.Text(part) for at, part in enumerate(words)]
+                box += nodes.paragraph("", "", *parts)
             entries.append(box)
         place.replace_self(entries)
 

@@ -19,8 +19,8 @@ def _source(name: str) -> str:
     return resources.files("attnlib.widgets").joinpath(name).read_text("utf-8")
 
 
-def _module(kind: str, laws: tuple[Law, ...]) -> str:
-    """One ES module from the laws, what widgets share, and the widget's own part: live widgets cannot import files."""
+def _script(kind: str, laws: tuple[Law, ...]) -> str:
+    """One script from the laws, what widgets share, and the widget's own part: live widgets cannot import files."""
     parts = [JAVASCRIPT_LOOPS, *(law.javascript() for law in laws), _source("shared.js"), _source(f"{kind}.js")]
     text = re.sub(r"^import .*\n", "", "\n".join(parts), flags=re.MULTILINE)
     return re.sub(r"^export (?=const |function )", "", text, flags=re.MULTILINE)
@@ -122,7 +122,7 @@ class Widget(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **options):
         if "kind" in vars(cls):  # not for the classes that traitlets makes of ours when it adds a trait
-            cls._esm = _module(cls.kind, cls.laws) + "\nexport default { render };\n"
+            cls._esm = _script(cls.kind, cls.laws) + "\nexport default { render };\n"
             cls._css = _source("widget.css")
         super().__init_subclass__(**options)
 
@@ -186,6 +186,13 @@ _PAGE_STATE = {"_presets", "_initial", "_quantities", "_formula", "_legend", "_t
 
 
 def static_files() -> dict[str, str]:
-    """What a static site serves for its widgets, by file name: one module a widget, one style sheet."""
-    files = {f"{cls.kind}.js": f'{cls._esm}awaken("{cls.kind}", render);\n' for cls in Widget.__subclasses__()}
+    """What a static site serves for its widgets, by file name: one script a widget, one style sheet.
+
+    Plain scripts, not modules: browsers load no module from a disk, where a lecturer's copy of the site may be.
+    """
+    frame = '(() => {{\n"use strict";\n{script}\nawaken("{kind}", render);\n}})();\n'
+    files = {
+        f"{cls.kind}.js": frame.format(script=_script(cls.kind, cls.laws), kind=cls.kind)
+        for cls in Widget.__subclasses__()
+    }
     return files | {"widget.css": _source("widget.css")}

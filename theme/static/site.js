@@ -1,15 +1,19 @@
 // Three things that a style sheet cannot do. Every page reads without them.
 
-// What scrolls must be reachable by keyboard: the theme sees to code and tables, this to formulas.
+// What scrolls must be reachable by keyboard: the theme sees to code and tables, this to formulas. All is measured before
+// anything is changed, or the browser would lay the page out again for every formula.
 function reach() {
-  for (const box of document.querySelectorAll(".math > mjx-container, .derivation td, .attention-widget .formula")) {
-    const line = box.closest("p, li, dd, td, th, h1, h2, h3, figcaption");
-    if (line && box.matches("span.math > *") && !box.closest(".derivation")) {
-      box.classList.toggle("wide-formula", box.firstElementChild.offsetWidth > line.clientWidth);
-    }
-    if (box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX == "auto") box.tabIndex = 0;
+  const boxes = [...document.querySelectorAll(".math > mjx-container, .derivation td, .attention-widget .formula")];
+  const wide = boxes.map(box => {
+    const line = box.matches("span.math > *") && box.closest("p, li, dd, td, th, h1, h2, h3, figcaption");
+    return line && !line.matches(".derivation *") && box.firstElementChild.offsetWidth > line.clientWidth;
+  });
+  const scrolls = boxes.map(box => box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX == "auto");
+  boxes.forEach((box, i) => {
+    box.classList.toggle("wide-formula", wide[i]);
+    if (scrolls[i] || wide[i]) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
-  }
+  });
 }
 addEventListener("load", reach);
 addEventListener("resize", reach);
