@@ -25,6 +25,7 @@ VERDICTS = {
     "slip": "a slip of wording or notation",
 }
 DISPLAY = r"\displaystyle "
+LEFT = 'style="text-align: left"'  # JupyterLab sets tables to the right
 _GIVEN = {"definition", "assumption", "slip"}
 
 
@@ -236,17 +237,17 @@ class Derivation:
                 record = html.escape(json.dumps({"id": equation, "verdict": verdict}))
                 entry = _source(equation)
                 source = (
-                    f'<span class="equation-source" data-record="{record}">{entry["source"]}, {entry["label"]}</span> '
+                    f'<span class="equation-source" data-record="{record}">{entry["source"]}, {entry["label"]}:</span> '
                 )
                 anchor = f' id="{equation}"'
             if verdict == "proved":
-                mark = f'<span class="proved">proved{" for n = " * bool(keys)}{", ".join(map(str, keys))}</span>'
+                mark = f'<span class="proved">✓ proved{" for n = " * bool(keys)}{", ".join(map(str, keys))}</span>'
             elif equation:
                 mark = f'<span class="given">{verdict}</span>'
             lines.append(
-                f'<tr{anchor}><td class="left">{_maths(left and DISPLAY + left)}</td>'
-                f'<td class="formula">{_maths(right and DISPLAY + right)}</td>'
-                f'<td class="reason">{source}{_words(reason)} {mark}</td></tr>'
+                f'<tr{anchor}><td class="left" {LEFT}>{_maths(left and DISPLAY + left)}</td>'
+                f'<td class="formula" {LEFT}>{_maths(right and DISPLAY + right)}</td>'
+                f'<td class="reason" {LEFT}>{source}{_words(reason)} {mark}</td></tr>'
             )
         return "\n".join([*lines, "</table>"])
 

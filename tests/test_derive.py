@@ -87,7 +87,7 @@ def test_signs_are_proved():
 def test_a_proof_for_given_numbers_of_keys_says_so():
     cauchy = over_keys(theta[i] ** 2, i) * n - SUM**2
     lagrange = sp.Sum((theta[i] - theta[j]) ** 2, (i, 1, n), (j, 1, n)) / 2
-    assert "proved for n = 2, 3" in Derivation(cauchy).step(lagrange, "Lagrange", keys=(2, 3))._repr_html_()
+    assert "✓ proved for n = 2, 3" in Derivation(cauchy).step(lagrange, "Lagrange", keys=(2, 3))._repr_html_()
     with pytest.raises(DerivationError):
         Derivation(cauchy).step(2 * lagrange, "wrong", keys=(2, 3))
 
@@ -119,5 +119,5 @@ def test_records_follow_the_sources():
 def test_every_medium_shows_every_step_and_escapes_it():
     proof = together(Derivation(weight, "w_i").step(SHARES, "if \\(a < b\\) & so"), Derivation(SUM).sign(">", "sum"))
     page, tex = proof._repr_html_(), proof._repr_latex_()
-    assert page.count("<tr") == tex.count("\\\\\n") + 1 == 3 and page.count("proved</span>") == 2
+    assert page.count("<tr") == tex.count("\\\\\n") + 1 == 3 and page.count("✓ proved</span>") == 2
     assert r"\(a &lt; b\)" in page and "&amp; so" in page
