@@ -21,6 +21,7 @@ VERDICTS = {
     "proved": "proved",
     "definition": "a definition",
     "assumption": "an assumption",
+    "incomplete": "correct as far as it goes; what is missing is proved",
     "misprint": "misprint; the corrected form is proved",
     "slip": "a slip of wording or notation",
 }

@@ -1,6 +1,6 @@
 // The query plane: keys and query as points; their scores, weights and output follow.
 import { scores, softmax, output } from "laws";
-import { awaken, dot, handle, mount, panel, put, show, svg } from "./shared.js";
+import { awaken, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
 
 /** The convex hull of some points, counter-clockwise. */
 function hull(points) {
@@ -82,8 +82,7 @@ const columns = {
 };
 
 function describe({ alpha }, { weights, output: o }) {
-  const top = weights.indexOf(Math.max(...weights));
-  return `Output (${o.map(show).join(", ")}). At α = ${show(alpha)} key ${top + 1} has the largest weight, ${show(weights[top])}.`;
+  return `Output (${o.map(show).join(", ")}) at α = ${show(alpha)}. ${leaders(weights)}`;
 }
 
 export function render({ model, el }) {

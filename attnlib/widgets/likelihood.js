@@ -1,6 +1,6 @@
 // Gaussian variance against score: each key is a reading of one answer, as precise as its score says.
 import { density, pooled, readings } from "laws";
-import { awaken, dot, handle, mount, panel, put, show, svg } from "./shared.js";
+import { awaken, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
 
 function compute({ alpha, kappa, scores, value }) {
   return { ...readings(alpha, kappa, scores.length, scores), ...pooled(alpha, kappa, scores.length, scores, value) };
@@ -75,8 +75,7 @@ const columns = {
 };
 
 function describe({ kappa }, { estimate, deviation, weights }) {
-  const top = weights.indexOf(Math.max(...weights));
-  return `Estimate ${show(estimate)} ± ${show(deviation)} at κ = ${show(kappa)}. Key ${top + 1} has the largest weight, ${show(weights[top])}.`;
+  return `Estimate ${show(estimate)} ± ${show(deviation)} at κ = ${show(kappa)}. ${leaders(weights)}`;
 }
 
 export function render({ model, el }) {

@@ -106,6 +106,15 @@ export function panel({ title, height, x, y }) {
   return { figure, picture, window, area, across, up, to: ([a, b]) => [across(a), up(b)], from };
 }
 
+/** Which keys have the largest weight, in words; ties up to rounding count as ties. */
+export function leaders(weights) {
+  const most = Math.max(...weights);
+  const keys = weights.flatMap((weight, at) => (weight > most * (1 - 1e-12) ? [at + 1] : []));
+  if (keys.length === weights.length && keys.length > 1) return `All keys have the weight ${show(most)}.`;
+  const names = keys.length > 1 ? `Keys ${keys.join(", ")} share` : `Key ${keys[0]} has`;
+  return `${names} the largest weight, ${show(most)}.`;
+}
+
 const round = (value) => Math.round(value * 100) / 100;
 
 /** A mark that pointer and arrow keys move. `axes` names the coordinates that move, `move` receives the new ones. */
