@@ -69,7 +69,7 @@ def svg(made: Figure, alternative: str) -> str:
     label = html.escape(alternative, quote=True)
     return re.sub(
         r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>",
-        rf'<svg \1 role="img" aria-label="{label}" class="figure">',
+        rf'<svg \1 role="img" aria-label="{label}" class="figure" fill="var(--attn-ink, {INK})">',
         text,
         count=1,
     )
