@@ -61,18 +61,13 @@ def svg(made: Figure, alternative: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
-    text = re.sub(
-        r"font-family: [^;\"]*|'DejaVu Sans'[^;\"]*", lambda m: m[0] if "'" not in m[0] else "sans-serif", text
-    )
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", "sans-serif", text)
     for colour, name in _COLOURS.items():
         text = text.replace(colour, f"var({name}, {colour})")
+    box = re.search(r'viewBox="[^"]*"', text)[0]
     label = html.escape(alternative, quote=True)
-    return re.sub(
-        r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>",
-        rf'<svg \1 role="img" aria-label="{label}" class="figure" fill="var(--attn-ink, {INK})">',
-        text,
-        count=1,
-    )
+    head = f'<svg {box} role="img" aria-label="{label}" class="figure" fill="var(--attn-ink, {INK})">'
+    return head + text[text.index(">") + 1 :]
 
 
 class Picture:
