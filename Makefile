@@ -14,7 +14,7 @@ export IPYTHONDIR := $(CURDIR)/.venv/etc/ipython
 .DELETE_ON_ERROR:
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 book: .venv/installed ## build the site into _build/html; every warning is an error
 	$(BIN)/jupyter-book build . -n -W --keep-going

@@ -4,7 +4,10 @@ The printers are sympy's own.  This module adds what they lack: sums over a symb
 at one on the page and at zero in memory, and subexpressions shared across such sums.
 """
 
+import functools
 import keyword
+import math
+import re
 from collections.abc import Callable, Mapping
 from textwrap import indent
 
@@ -60,7 +63,27 @@ class _Mpmath(_Python, MpmathPrinter):
     pass
 
 
+class _Numbers:
+    """torch, with plain numbers welcome where it wants tensors: constants, counts and indices are plain."""
+
+    def __init__(self, torch):
+        self._torch = torch
+
+    def __getattr__(self, name):
+        function = getattr(self._torch, name)
+        return lambda *values: function(*map(self.tensor, values))
+
+    def tensor(self, value):
+        return self._torch.as_tensor(value, dtype=getattr(value, "dtype", self._torch.float64))
+
+    def stack(self, values):
+        return self._torch.stack([self.tensor(value) for value in values])
+
+
 class _JavaScript(_FromOne, JavascriptCodePrinter):
+    def _print_KroneckerDelta(self, expr):
+        return "({} === {} ? 1 : 0)".format(*map(self._print, expr.args))
+
     sum_loop = "sum({first}, {last}, ({index}) => {text})"
     list_loop = "list({first}, {last}, ({index}) => {text})"
 
@@ -81,7 +104,8 @@ class Law:
     Raises
     ------
     ValueError
-        If a result uses a symbol that is neither an argument nor bound by a sum or a list.
+        If a result uses a symbol that is neither an argument nor bound by a sum or a list, or if an argument has a name
+        that the generated code needs.
 
     Examples
     --------
@@ -94,6 +118,8 @@ class Law:
     def __init__(self, name: str, arguments, results: Mapping):
         self.name = name
         self.arguments = tuple(arguments)
+        if taken := [str(a) for a in self.arguments if re.fullmatch(r"sum\d*|list|range|" + "|".join(results), str(a))]:
+            raise ValueError(f"arguments of law {name!r} must not be named as its code names parts; got {taken}")
         self.results = {
             key: (result, ()) if isinstance(result, sp.Expr) else (result[0], tuple(result[1]))
             for key, result in results.items()
@@ -160,21 +186,21 @@ class Law:
         """The law as a NumPy function: arrays in, a dict of arrays and numbers out."""
         import numpy
 
-        return self._python(_NumPy(), "numpy.array({})", {"numpy": numpy})
+        return self._python(_NumPy(), "numpy.array({})", {"numpy": numpy, "functools": functools, "math": math})
 
     def torch(self) -> Callable[..., dict]:
         """The law as a torch function on tensors; gradients flow through it."""
         import torch
 
-        function = self._python(_Torch(), "torch.stack({})", {"torch": torch, "math": __import__("math")})
-        # torch.exp and its kin refuse plain numbers; indices and counts must stay plain.
-        tensor = [isinstance(a, sp.IndexedBase) or not a.is_integer for a in self.arguments]
-        return lambda *values: function(
-            *(
-                torch.as_tensor(value, dtype=getattr(value, "dtype", torch.float64)) if is_tensor else value
-                for value, is_tensor in zip(values, tensor, strict=True)
-            )
-        )
+        numbers = _Numbers(torch)
+        function = self._python(_Torch(), "torch.stack({})", {"torch": numbers, "math": math})
+        arrays = [isinstance(argument, sp.IndexedBase) for argument in self.arguments]
+
+        def evaluate(*values):
+            given = (numbers.tensor(v) if array else v for v, array in zip(values, arrays, strict=True))
+            return {key: numbers.tensor(value) for key, value in function(*given).items()}
+
+        return evaluate
 
     def mpmath(self, digits: int = 50) -> Callable[..., dict]:
         """The law at `digits` decimal digits: the judge of the other three."""

@@ -7,6 +7,7 @@ keys are brought to one normal form (expanded, split, constants outside) in whic
 import copy
 import functools
 import html
+import itertools
 import json
 import re
 import tomllib
@@ -27,6 +28,7 @@ VERDICTS = {
 }
 DISPLAY = r"\displaystyle "
 LEFT = 'style="text-align: left"'  # JupyterLab sets tables to the right
+_WAITING = sp.Derivative | sp.Integral | sp.UnevaluatedExpr  # what `doit` is for; sums have rules of their own
 _GIVEN = {"definition", "assumption", "slip"}
 
 
@@ -46,49 +48,100 @@ def _source(identifier: str) -> dict:
     return sources()[identifier]
 
 
+def _apart(expr):
+    """Give every bound index a name of its own, so that none is taken for a free one: sympy's `diff` would do so."""
+    if not isinstance(expr, sp.Basic) or not expr.args:
+        return expr
+    expr = expr.func(*map(_apart, expr.args))
+    if isinstance(expr, sp.Sum | sp.Product):
+        bound = {limit[0]: sp.Dummy(**limit[0].assumptions0) for limit in expr.limits}
+        expr = expr.func(*(part.xreplace(bound) for part in expr.args))
+    return expr
+
+
 def _normal(expr):
-    """Expand; then split every sum, move what does not carry its index outside, and give its index a standard name."""
-    expr = sp.expand(sp.expand_log(sp.sympify(expr).doit(), force=False), power_exp=True)
-    if isinstance(expr, sp.Sum):
-        body, (index, first, last) = _normal(expr.function), expr.limits[-1]
-        if len(expr.limits) > 1:
-            body = _normal(sp.Sum(expr.function, *expr.limits[:-1]))
-        total = sp.Integer(0)
-        for term in sp.Add.make_args(sp.expand(body)):
-            outside, inside = term.as_independent(index, as_Add=False)
-            if inside == 1:
-                total += outside * (last - first + 1)
-            else:
-                # Count the indices in use, bound ones too, so that the new name captures none of them.
-                depth = 1 + sum(str(symbol).startswith("index") for symbol in inside.atoms(sp.Symbol))
-                name = sp.Symbol(f"index{depth}", integer=True, positive=True)
-                total += outside * sp.Sum(inside.xreplace({index: name}), (name, first, last))
-        return total
-    return sp.expand(expr.func(*map(_normal, expr.args))) if expr.has(sp.Sum) and expr.args else expr
+    """Expand; then split every sum, move what does not carry its index outside, and give its index a standard name.
+
+    A key's free index is one of the keys, so a sum over all keys of what is nonzero at that one is that term.
+    """
+    expr = expr.replace(lambda part: isinstance(part, _WAITING), lambda part: part.doit())
+    expr = sp.expand(sp.expand_log(expr, force=False), power_exp=True)
+    if not isinstance(expr, sp.Sum | sp.Product):
+        if not expr.has(sp.Sum, sp.Product):
+            return expr
+        return sp.expand(expr.func(*(_normal(arg) if isinstance(arg, sp.Expr) else arg for arg in expr.args)))
+    *inner, (index, first, last) = expr.limits
+    body = sp.expand(_normal(expr.func(expr.function, *inner) if inner else expr.function))
+    if isinstance(expr, sp.Product):
+        return _named(sp.Product, body, index, first, last)
+    total = sp.Integer(0)
+    for term in sp.Add.make_args(body):
+        outside, inside = term.as_independent(index, as_Add=False)
+        chosen = _chosen(inside, index, first)
+        if inside == 1:
+            total += outside * (last - first + 1)
+        elif chosen is not None:
+            total += outside * (inside / sp.KroneckerDelta(index, chosen)).xreplace({index: chosen})
+        else:
+            total += outside * _named(sp.Sum, inside, index, first, last)
+    return total
+
+
+def _named(kind, body, index, first, last):
+    taken = {str(symbol) for symbol in body.atoms(sp.Symbol)}
+    name = next(name for name in map("index{}".format, itertools.count(1)) if name not in taken)
+    symbol = sp.Symbol(name, **index.assumptions0)
+    return kind(body.xreplace({index: symbol}), (symbol, first, last))
+
+
+def _chosen(term, index, first):
+    """The free index at which a term is nonzero, where a sum from one meets a Kronecker delta."""
+    for delta in term.atoms(sp.KroneckerDelta) & set(sp.Mul.make_args(term)):
+        others = delta.free_symbols - {index}
+        if first == 1 and len(delta.free_symbols) == 2 and len(others) == 1:
+            (other,) = others
+            if other.is_integer and other.is_positive and not isinstance(other, sp.Dummy):
+                return other
+    return None
+
+
+def _nonempty(part) -> bool:
+    return all((last - first).is_nonnegative for _, first, last in part.limits)
+
+
+def _opaque(expr) -> dict:
+    """A symbol for every sum: positive where its terms are and there is one, real where its terms are."""
+    return {
+        part: sp.Dummy(
+            positive=True if part.function.is_positive and _nonempty(part) else None,
+            real=True if part.function.is_real else None,
+        )
+        for part in expr.atoms(sp.Sum)
+    }
 
 
 def _positive(expr) -> bool:
     """Whether sympy, and the rule that a sum of positive terms over at least one key is positive, prove `expr` > 0."""
-    expr = sp.factor_terms(sp.sympify(expr).doit())
-    sums = {
-        part: sp.Dummy(positive=True)
-        for part in expr.atoms(sp.Sum)
-        if part.function.is_positive and (part.limits[0][2] - part.limits[0][1]).is_nonnegative
-    }
-    return bool(sp.simplify(expr.xreplace(sums)).is_positive)
+    expr = sp.factor_terms(_apart(sp.sympify(expr)).doit())
+    return bool(sp.simplify(expr.xreplace(_opaque(expr))).is_positive)
 
 
 def _vanishes(expr) -> bool:
-    expr = sp.together(_normal(expr))
-    sums = {
-        part: sp.Dummy(positive=True) if part.function.is_positive else sp.Dummy(real=True)
-        for part in expr.atoms(sp.Sum)
-    }
-    return sp.simplify(expr.xreplace(sums)) == 0
+    expr = sp.together(_normal(_apart(expr)))
+    return sp.simplify(expr.xreplace(_opaque(expr))) == 0
+
+
+def _counts(keys) -> tuple[int, ...]:
+    keys = tuple(keys)
+    if not all(isinstance(count, int) and count >= 1 for count in keys):
+        raise ValueError(f"keys must be whole numbers of at least one; got {keys}")
+    return keys
 
 
 def check_equal(left, right, *, keys=()) -> None:
     """Prove that two expressions are equal, for every number of keys or, with `keys`, for those numbers.
+
+    Equal means: wherever both sides are defined.  A free index of keys or coordinates is taken to be one of them.
 
     Raises
     ------
@@ -108,6 +161,7 @@ def check_equal(left, right, *, keys=()) -> None:
     """
     from attnlib.formulas import n
 
+    left, right, keys = sp.sympify(left), sp.sympify(right), _counts(keys)
     pairs = [(left.subs(n, count).doit(), right.subs(n, count).doit()) for count in keys] or [(left, right)]
     if not all(_vanishes(first - second) for first, second in pairs):
         raise DerivationError(f"not proved equal:\n  left   {left}\n  right  {right}")
@@ -159,6 +213,11 @@ class Derivation:
     def __init__(self, start, name=None, *, reason="", equation=None, verdict="definition"):
         if verdict not in _GIVEN:
             raise DerivationError(f"verdict of a start must be one of {', '.join(sorted(_GIVEN))}; got {verdict!r}")
+        bare = name or ""
+        while (shorter := re.sub(r"\{[^{}]*\}", "", bare)) != bare:
+            bare = shorter
+        if "=" in bare:
+            raise ValueError(f"name must not hold an equation, which nothing would prove; got {name!r}")
         self._last = start
         self._rows = []
         if isinstance(start, sp.Eq):
@@ -197,9 +256,15 @@ class Derivation:
         DerivationError
             With both sides, if the step is not proved.
         """
-        new = sp.sympify(new)
+        new, keys = sp.sympify(new), _counts(keys)
+        if self._last is None:
+            raise DerivationError(f"step ({reason}): nothing may follow a sign, or several derivations together")
+        if isinstance(new, sp.Eq) != isinstance(self._last, sp.Eq) or not isinstance(new, sp.Expr | sp.Eq):
+            raise DerivationError(f"step ({reason}): an expression follows an expression, an equation an equation")
+        if equation and new == self._last:
+            raise DerivationError(f"step ({reason}): evidence for {equation} must not repeat what stands before it")
         try:
-            if isinstance(new, sp.Eq) and isinstance(self._last, sp.Eq):
+            if isinstance(new, sp.Eq):
                 _check_follows(self._last, new, sp.sympify(factor), keys)
             else:
                 check_equal(self._last, new, keys=keys)
@@ -210,13 +275,14 @@ class Derivation:
             sides = r"\Longleftrightarrow\quad " + _latex(new.lhs), f"= {_latex(new.rhs)}"
         else:
             sides = "", f"= {_latex(new)}"
-        self._add(sides, reason, equation, "proved", tuple(keys))
+        self._add(sides, reason, equation, "proved", keys)
         return self
 
     def sign(self, sign, reason, *, equation=None):
         """Prove that the last expression is above (`sign` ">") or below ("<") zero for any number of keys."""
-        if not _positive({">": 1, "<": -1}[sign] * self._last):
+        if self._last is None or not _positive({">": 1, "<": -1}[sign] * self._last):
             raise DerivationError(f"step {self._proved() + 1} ({reason}): not proved: {self._last} {sign} 0")
+        self._last = None
         self._add(("", f"{sign} 0"), reason, equation, "proved")
         return self
 
@@ -235,7 +301,7 @@ class Derivation:
         for left, right, reason, equation, verdict, keys in self._rows:
             source = mark = anchor = ""
             if equation:
-                record = html.escape(json.dumps({"id": equation, "verdict": verdict}))
+                record = html.escape(json.dumps({"id": equation, "keys": keys}))
                 entry = _source(equation)
                 source = (
                     f'<span class="equation-source" data-record="{record}">{entry["source"]}, {entry["label"]}:</span> '
@@ -256,6 +322,7 @@ class Derivation:
 def together(*derivations: Derivation) -> Derivation:
     """Several derivations as one table, so that their equality signs stand below each other."""
     made = copy.copy(derivations[0])
+    made._last = None
     made._rows = [row for derivation in derivations for row in derivation._rows]
     return made
 

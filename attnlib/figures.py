@@ -23,6 +23,7 @@ _COLOURS = {
     "#8a5a44": "--attn-key-7",
     "#50616d": "--attn-key-8",
 }
+PAINTED = 'style="background: var(--attn-paper, #fefefd)"'  # where the page has no colours of ours, be legible
 INK, MUTED, LINE, PAPER, ACCENT, *KEYS = _COLOURS
 
 _STYLE = {
@@ -45,11 +46,11 @@ _STYLE = {
 }
 
 
-def figure(width: float = 5.4, height: float = 2.5, columns: int = 1, **options):
-    """A figure in the book's style and its axes; sizes in inches, `options` as in `Figure.subplots`."""
+def figure(width: float = 5.4, height: float = 2.5, columns: int = 1):
+    """A figure in the book's style and its axes; sizes in inches."""
     with matplotlib.rc_context(_STYLE):
         made = Figure(figsize=(width, height), layout="constrained")
-        return made, made.subplots(1, columns, **options)
+        return made, made.subplots(1, columns)
 
 
 def svg(made: Figure, alternative: str) -> str:
@@ -66,7 +67,7 @@ def svg(made: Figure, alternative: str) -> str:
         text = text.replace(colour, f"var({name}, {colour})")
     box = re.search(r'viewBox="[^"]*"', text)[0]
     label = html.escape(alternative, quote=True)
-    head = f'<svg {box} role="img" aria-label="{label}" class="figure" fill="var(--attn-ink, {INK})">'
+    head = f'<svg {box} role="img" aria-label="{label}" class="figure" fill="var(--attn-ink, {INK})" {PAINTED}>'
     return head + text[text.index(">") + 1 :]
 
 

@@ -376,8 +376,13 @@ def _scale(scale: float | None, query: Array) -> float:
 def _axis(axis: int, ndim: int) -> int:
     if ndim == 0:
         raise ValueError("scores must have at least one dimension; got a single number")
-    if not isinstance(axis, int) or not -ndim <= axis < ndim:
+    try:
+        position = None if isinstance(axis, bool) else operator.index(axis)
+    except TypeError:
+        position = None
+    if position is None or not -ndim <= position < ndim:
         raise ValueError(f"axis must be a whole number from {-ndim} to {ndim - 1}; got {axis!r}")
+    axis = position
     return axis
 
 

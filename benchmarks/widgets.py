@@ -1,6 +1,5 @@
 """How long a widget with 16 keys takes from an input event to a finished picture, in headless Chromium: a table."""
 
-import shutil
 import statistics
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from playwright.sync_api import sync_playwright
 from attnlib.widgets import QueryPlane, VarianceAgainstScore, static_files
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from conftest import CHROMIUM_FLAGS
+from conftest import launch
 
 DRAG = """async (host) => {
     const times = [];
@@ -39,10 +38,9 @@ def main():
     grid = [[(at % 4) * 1.2 - 1.8, (at // 4) * 1.2 - 1.8] for at in range(16)]
     line = [at / 3 - 2.5 for at in range(16)]
     widgets = [QueryPlane(key=grid, value=grid), VarianceAgainstScore(scores=line, value=line)]
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     print(f"{'widget, 16 keys':36}{'median ms':>10}{'95 % ms':>10}")
     with sync_playwright() as driver:
-        page = driver.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS).new_page()
+        page = launch(driver).new_page()
         for widget in widgets:
             page.set_content(widget._repr_mimebundle_()[0]["text/html"])
             page.add_style_tag(content=static_files()["widget.css"])

@@ -129,11 +129,16 @@ def server(site: Path):
     host.shutdown()
 
 
+def launch(driver):
+    """Start the machine's own Chromium, else the one that `playwright install chromium` put there."""
+    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return driver.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+
+
 @pytest.fixture(scope="session")
 def browser():
     """Start Chromium: the machine's own, else the one that `playwright install chromium` put there."""
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        chromium = launch(driver)
         yield chromium
         chromium.close()

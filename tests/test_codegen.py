@@ -105,6 +105,33 @@ def test_a_sum_that_no_index_reaches_is_computed_once():
     assert text.count("sum(1, n") == 1 and text.count("Math.exp(-alpha)") <= 1
 
 
+def test_counts_constants_and_deltas_run_in_every_engine(evaluate):
+    law = Law(
+        "counted",
+        (alpha, n, s),
+        {
+            "ignorance": sp.log(n),
+            "plain": (sp.Integer(1) / n, (i, 1, n)),
+            "chosen": (over_keys(sp.KroneckerDelta(i, j) * s[j]) * sp.log(i), (i, 1, n)),
+            "largest": (sp.Max(0, s[i]), (i, 1, n)),
+        },
+    )
+    arguments = [1.0, 3, [0.5, -2.0, 3.0]]
+    exact = law.mpmath()(*arguments)
+    found = [law.numpy()(*arguments), evaluate(law, [arguments])[0]]
+    del law.results["largest"]  # torch's maximum wants two tensors
+    found.append({key: value.numpy() for key, value in law.torch()(*arguments).items()} | {"largest": [0.5, 0, 3]})
+    for engine in found:
+        for key, value in exact.items():
+            np.testing.assert_allclose(np.array(engine[key], float), np.array(value, float), rtol=1e-14, err_msg=key)
+
+
+def test_names_that_the_code_needs_are_refused():
+    for name in ("sum0", "list", "weights"):
+        with pytest.raises(ValueError, match=rf"must not be named as its code names parts; got \['{name}'\]"):
+            Law("bad", (alpha, n, s, sp.Symbol(name)), {"weights": (formulas.weight, (i, 1, n))})
+
+
 def test_unbound_symbols_are_named():
     with pytest.raises(ValueError, match=r"result 'weights' of law 'softmax' must use its arguments only.*alpha"):
         Law("softmax", (n, s), {"weights": (formulas.weight, (i, 1, n))})

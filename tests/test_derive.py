@@ -11,7 +11,12 @@ from attnlib.derive import VERDICTS, Derivation, DerivationError, check_equal, e
 from attnlib.formulas import alpha, c, i, j, kappa, log_reading, mean, n, over_keys, reading, s, theta, v, weight
 
 F = sp.Function("f")
+P = sp.IndexedBase("p", positive=True)
+Z = sp.IndexedBase("z")  # complex
+ANY = sp.Symbol("l", integer=True)  # any whole number, also a negative one
+TAKEN = sp.Symbol("index2", integer=True, positive=True)  # a name that the normal form might give
 SUM = over_keys(theta[i], i)
+SUM_S = over_keys(s[i], i)
 SHARES = sp.exp(alpha * s[i]) / over_keys(sp.exp(alpha * s[j]))
 TRUE = [
     (weight, SHARES),
@@ -21,6 +26,9 @@ TRUE = [
     (sp.Sum(F(s[i], s[j]), (i, 1, n), (j, 1, n)), sp.Sum(F(s[c], s[i]), (c, 1, n), (i, 1, n))),
     (over_keys(theta[i] + kappa, i), SUM + n * kappa),
     (over_keys(theta[i] * over_keys(theta[j]), i), SUM**2),
+    (sp.Derivative(sp.log(over_keys(sp.exp(s[j]))), s[i]), sp.exp(s[i]) / over_keys(sp.exp(s[j]))),
+    (sp.Derivative(over_keys(s[j] ** 2), s[j]), 2 * s[j]),
+    (sp.Derivative(-over_keys(P[i] * sp.log(P[i]), i), P[i]), -sp.log(P[i]) - 1),
 ]
 FALSE = [
     (weight, sp.exp(alpha * s[i])),
@@ -31,6 +39,17 @@ FALSE = [
     (over_keys(theta[i] + kappa, i), SUM + kappa),
     (sp.sqrt(mean**2), mean),
     (sp.log(sp.exp(alpha) * sp.exp(alpha)), alpha),
+    # A derivative in one key's score is not one in the sum's own index.
+    (sp.Derivative(sp.log(over_keys(sp.exp(s[j]))), s[j]), sp.Integer(1)),
+    (sp.Derivative(sp.log(over_keys(sp.exp(alpha * s[i]), i)), s[i]), alpha),
+    (sp.Derivative(-over_keys(P[i] * sp.log(P[i]), i), P[i]), -over_keys(sp.log(P[i]) + 1, i)),
+    # An index keeps what is known of it, and no more; its name is nobody else's.
+    (sp.Sum(sp.Abs(ANY) * F(ANY), (ANY, -n, n)), sp.Sum(ANY * F(ANY), (ANY, -n, n))),
+    (sp.Sum(F(j, TAKEN), (j, 1, n)), sp.Sum(F(TAKEN, TAKEN), (TAKEN, 1, n))),
+    # A sum over no keys is zero; a sum of complex numbers is complex; a product of sums is no power.
+    (sp.sign(sp.Sum(theta[i], (i, 2, n))), sp.Integer(1)),
+    (sp.sqrt(over_keys(Z[i], i) ** 2), sp.Abs(over_keys(Z[i], i))),
+    (sp.Product(sp.Sum(F(i, j), (j, 1, n)), (i, 1, n)), sp.Sum(F(i, j), (j, 1, n)) ** n),
 ]
 
 
@@ -50,7 +69,7 @@ def test_false_equations_are_refused_with_both_sides(left, right):
 def test_every_true_equation_holds_in_numbers_too():
     """The prover against plain arithmetic, so that a wrong normal form cannot bless a wrong equation."""
     rng = np.random.default_rng(0)
-    for left, right in TRUE[:2] + TRUE[5:]:
+    for left, right in TRUE[:2] + TRUE[5:7]:
         for count in (1, 2, 4):
             values = {kappa: rng.uniform(1, 2), alpha: rng.uniform(-1, 1), i: 1}
             values |= {array[key]: rng.uniform(0.5, 2) for array in (theta, s, v) for key in range(1, count + 1)}
@@ -79,7 +98,8 @@ def test_an_equation_may_be_multiplied_by_what_is_proved_nonzero_and_by_nothing_
 def test_signs_are_proved():
     second = Derivation(sp.Derivative(sp.Sum(log_reading, (i, 1, n)), mean, 2)).step(-kappa * SUM, "twice")
     assert "< 0" in second.sign("<", "precisions are positive")._repr_latex_()
-    for start, sign in ((-kappa * SUM, ">"), (over_keys(s[i], i), ">"), (mean**2, ">")):
+    no_keys = sp.Sum(theta[i] * theta[j], (j, 1, n), (i, 2, n))  # of which there are none when n is one
+    for start, sign in ((-kappa * SUM, ">"), (over_keys(s[i], i), ">"), (mean**2, ">"), (no_keys, ">")):
         with pytest.raises(DerivationError, match="not proved"):
             Derivation(start).sign(sign, "wrong")
 
@@ -90,6 +110,29 @@ def test_a_proof_for_given_numbers_of_keys_says_so():
     assert "✓ proved for n = 2, 3" in Derivation(cauchy).step(lagrange, "Lagrange", keys=(2, 3))._repr_html_()
     with pytest.raises(DerivationError):
         Derivation(cauchy).step(2 * lagrange, "wrong", keys=(2, 3))
+    assert "proved for n = 1" in Derivation(over_keys(s[i] ** 2, i)).step(SUM_S**2, "x", keys=iter([1]))._repr_html_()
+    with pytest.raises(ValueError, match="keys must be whole numbers of at least one"):
+        check_equal(SUM_S, 2 * SUM_S, keys=(0,))
+
+
+def test_nothing_follows_a_sign_or_several_derivations():
+    signed = Derivation(SUM).sign(">", "positive")
+    several = together(Derivation(SUM, "a"), Derivation(kappa, "b"))
+    for derivation in (signed, several):
+        with pytest.raises(DerivationError, match="nothing may follow"):
+            derivation.step(SUM, "no")
+
+
+def test_kinds_of_steps_do_not_mix():
+    for start, new in ((SUM, sp.Eq(mean, 1)), (sp.Eq(mean, 1), mean), (sp.Eq(mean, 1), sp.true)):
+        with pytest.raises(DerivationError, match="an expression follows an expression"):
+            Derivation(start).step(new, "no")
+
+
+def test_a_name_holds_no_equation():
+    assert Derivation(SUM, r"\sum_{i=1}^{n} \theta_i")
+    with pytest.raises(ValueError, match="name must not hold an equation"):
+        Derivation(SUM, r"a = \frac{b}{c}")
 
 
 def test_a_failed_step_leaves_the_derivation_as_it_was():
@@ -103,13 +146,15 @@ def test_a_failed_step_leaves_the_derivation_as_it_was():
 def test_records_follow_the_sources():
     shown = equation("ma-weights", SHARES, weight, "divide", name="p_i")._repr_html_()
     record = json.loads(re.search(r'data-record="([^"]*)"', shown)[1].replace("&quot;", '"'))
-    assert record == {"id": "ma-weights", "verdict": "proved"} and 'id="ma-weights"' in shown
+    assert record == {"id": "ma-weights", "keys": []} and 'id="ma-weights"' in shown
     with pytest.raises(ValueError, match="equation must be an id"):
         equation("ma-99", weight)
     with pytest.raises(DerivationError, match="recorded as assumption, but here it is proved"):
         equation("ma-3", weight, SHARES)
     with pytest.raises(DerivationError, match="verdict of a start must be one of"):
         equation("ma-9", weight)  # recorded as proved, and no proof offered
+    with pytest.raises(DerivationError, match="must not repeat what stands before it"):
+        equation("ma-9", 1, 1)
     with pytest.raises(DerivationError, match="recorded as proved, but here it is definition"):
         Derivation(weight, equation="ma-9")
     assert all(entry["verdict"] in VERDICTS for entry in sources().values())

@@ -108,5 +108,18 @@ def test_python_moves_the_picture(tab):
     expect(cell).to_have_text(f"{weight:.4f}")
 
 
+def test_keys_move_the_controls_and_leave_the_notebook_alone(tab):
+    cells = "jupyterapp.shell.currentWidget.content.widgets.length"
+    slider = tab.locator(f'{WIDGET} input[data-symbol="alpha"]').first
+    count, before = tab.evaluate(cells), float(slider.input_value())
+    for control in (slider, score(tab), tab.locator(f"{WIDGET} .legend button").first):
+        control.focus()
+        for key in "abx":  # JupyterLab's keys for a cell above, a cell below, and cutting one
+            tab.keyboard.press(key)
+    slider.focus()
+    tab.keyboard.press("ArrowLeft")
+    assert float(slider.input_value()) < before and tab.evaluate(cells) == count
+
+
 def test_python_refuses_what_the_slider_cannot_show(tab):
     assert "alpha must be a number within" in tab.evaluate(RUN, "fusion.alpha = 99")

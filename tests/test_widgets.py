@@ -137,6 +137,32 @@ def test_every_handle_follows_pointer_and_keyboard(kind, open_widget):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_handle_leaves_other_buttons_and_keys_to_the_browser(kind, open_widget):
+    tab, widget = open_widget(kind)
+    handle = widget.locator("g.handle").first
+    handle.scroll_into_view_if_needed()
+    before = state(widget)
+    box = handle.locator(".mark").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.mouse.move(x, y)
+    tab.mouse.down(button="right")
+    tab.mouse.move(x + 30, y)
+    tab.mouse.up(button="right")
+    handle.focus()
+    tab.keyboard.press("Control+Home")
+    assert state(widget) == before
+    handle.scroll_into_view_if_needed()
+    box = handle.locator(".mark").bounding_box()
+    rim = (box["x"] + box["width"] / 2 + 8, box["y"] + box["height"] / 2)
+    tab.mouse.move(*rim)
+    tab.mouse.down()
+    tab.mouse.move(rim[0] + 1, rim[1])
+    tab.mouse.up()
+    moved = handle.locator(".mark").bounding_box()
+    assert abs(moved["x"] - box["x"]) < 3, "grabbed by its rim, the mark does not jump"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_sliders_presets_and_reset(kind, open_widget):
     cls = KINDS[kind][0]
     tab, widget = open_widget(kind)
@@ -306,13 +332,13 @@ def test_no_law_is_written_by_hand(kind):
 
 @pytest.mark.parametrize("cls", [QueryPlane, VarianceAgainstScore])
 def test_the_bundle_serves_every_medium(cls):
-    widget = cls(name="a<b", presets=[("One", "See </script><b>this</b>.", {"alpha": 1})])
+    widget = cls(name="a-b", presets=[("One", "See </script><b>this</b>.", {"alpha": 1})])
     data, _ = widget._repr_mimebundle_()
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
     assert data["image/svg+xml"].startswith("<svg") and 'role="img"' in data["image/svg+xml"]
     assert data["text/plain"] == f"{cls.title}. {widget.describe()}"
     page = data["text/html"]
-    assert 'id="a&lt;b"' in page and "</script><b>" not in page and page.count("</script>") == 1
+    assert 'id="a-b"' in page and "</script><b>" not in page and page.count("</script>") == 1
     stored = json.loads(re.search(r'<script type="application/json">(.*)</script>', page)[1])
     assert stored["_presets"][0][1] == "See </script><b>this</b>." and stored["_initial"] == widget.state()
 
@@ -338,6 +364,13 @@ def test_traits_take_arrays_and_refuse_nonsense_by_name():
         QueryPlane(beta=1)
     with pytest.raises(ValueError, match="key and value must hold the same number"):
         QueryPlane(key=[[0, 0], [1, 1]])
+    with pytest.raises(ValueError, match="got also beta"):
+        QueryPlane(presets=[("Unknown", "Never.", {"beta": 1})])
+    for name in ("", "my plane", 'a"<b', "é", "1st"):
+        with pytest.raises(ValueError, match="name must be letters"):
+            QueryPlane(name=name)
+    made = QueryPlane(presets=[("Array", "Arrays are welcome.", {"query": np.zeros(2), "alpha": np.int64(2)})])
+    assert made._presets[0][2] == {"query": [0.0, 0.0], "alpha": 2.0} and made._repr_mimebundle_()
     with pytest.raises(traitlets.TraitError, match="alpha must be"):
         QueryPlane(presets=[("Too hot", "Never.", {"alpha": 99})])
 

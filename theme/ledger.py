@@ -32,26 +32,16 @@ class LedgerDirective(SphinxDirective):
 
 def collect(app, doctree):
     """Note the records in a chapter's outputs."""
-    found = [
-        json.loads(html.unescape(data))["id"]
-        for raw in doctree.findall(nodes.raw)
-        for data in re.findall(r'data-record="([^"]*)"', raw.astext())
-    ]
-    for identifier in found:
-        app.env.ledger_evidence.setdefault(identifier, app.env.docname)
+    for raw in doctree.findall(nodes.raw):
+        for data in re.findall(r'data-record="([^"]*)"', raw.astext()):
+            record = json.loads(html.unescape(data))
+            app.env.ledger_evidence.setdefault(record["id"], (app.env.docname, record["keys"]))
 
 
 def purge(app, env, docname):
     """Forget what a chapter recorded, before it is read again."""
-    env.ledger_evidence = {
-        identifier: page for identifier, page in getattr(env, "ledger_evidence", {}).items() if page != docname
-    }
-
-
-def merge(app, env, docnames, other):
-    """Bring together what parallel readers found."""
-    for identifier, page in other.ledger_evidence.items():
-        env.ledger_evidence.setdefault(identifier, page)
+    known = getattr(env, "ledger_evidence", {})
+    env.ledger_evidence = {key: evidence for key, evidence in known.items() if evidence[0] != docname}
 
 
 def check(app, env):
@@ -71,10 +61,12 @@ def fill(app, doctree, docname):
         for identifier, entry in sources().items():
             head = nodes.paragraph("", "", nodes.strong("", f"{entry['source']}, {entry['label']}"))
             head += [nodes.Text(": "), nodes.emphasis("", entry["verdict"])]
-            if page := app.env.ledger_evidence.get(identifier):
+            if evidence := app.env.ledger_evidence.get(identifier):
+                page, keys = evidence
                 uri = f"{app.builder.get_relative_uri(docname, page)}#{identifier}"
                 title = app.env.titles[page].astext()
-                head += [nodes.Text(", in "), nodes.reference("", title, internal=True, refuri=uri)]
+                counted = f" for {', '.join(map(str, keys))} keys" if keys else ""
+                head += [nodes.Text(f"{counted}, in "), nodes.reference("", title, internal=True, refuri=uri)]
             box = nodes.container(
                 "", head, nodes.paragraph("", "", nodes.math("", rf"\displaystyle {entry['statement']}"))
             )
@@ -91,8 +83,7 @@ def setup(app):
     """Register the directive and its events."""
     app.add_directive("ledger", LedgerDirective)
     app.connect("env-purge-doc", purge)
-    app.connect("env-merge-info", merge)
     app.connect("doctree-read", collect)
     app.connect("env-updated", check)
     app.connect("doctree-resolved", fill)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

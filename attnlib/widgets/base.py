@@ -29,11 +29,11 @@ def _script(kind: str, laws: tuple[Law, ...]) -> str:
 class _MathML(PositiveFirst, MathMLPresentationPrinter):
     """MathML in which every symbol says which one it is, so that picture and formula can mark each other."""
 
-    names: ClassVar = {"alpha": "alpha", "kappa": "kappa", "sigma": "sigma"} | {letter: letter for letter in "qksvwo"}
+    marked: ClassVar = {"alpha", "kappa", "sigma", *"qksvwo"}
 
     def _marked(self, node, symbol):
-        if (name := str(symbol)) in self.names:
-            node.setAttribute("data-symbol", self.names[name])
+        if str(symbol) in self.marked:
+            node.setAttribute("data-symbol", str(symbol))
         return node
 
     def _print_Symbol(self, expr, style="plain"):
@@ -128,11 +128,16 @@ class Widget(anywidget.AnyWidget):
 
     def __init__(self, *, presets=(), name=None, **state):
         quantities = self.traits(quantity=lambda metadata: metadata is not None)
-        if unknown := set(state) - set(quantities):
+        for given in (state, *(changes for _label, _sentence, changes in presets)):
+            if unknown := set(given) - set(quantities):
+                raise ValueError(
+                    f"{type(self).__name__} takes {', '.join(quantities)}; got also {', '.join(sorted(unknown))}"
+                )
+        self.name = self.kind if name is None else name
+        if not re.fullmatch(r"[A-Za-z][\w-]*", self.name, re.ASCII):
             raise ValueError(
-                f"{type(self).__name__} takes {', '.join(quantities)}; got also {', '.join(sorted(unknown))}"
+                f"name must be letters, digits and hyphens, a letter first, for it is in links; got {name!r}"
             )
-        self.name = name or self.kind
         super().__init__(
             _quantities={key: trait.metadata["quantity"] for key, trait in quantities.items()},
             _formula=mathml(*self.formula),
@@ -144,10 +149,10 @@ class Widget(anywidget.AnyWidget):
         if len(set(counts.values())) > 1 or not 1 <= min(counts.values()) <= 16:
             raise ValueError(f"{' and '.join(counts)} must hold the same number, 1 to 16, of keys; got {counts}")
         self._initial = self.state()
-        for _label, _sentence, changes in presets:  # a preset out of range is an error here, not in the reader's hands
-            for key, value in changes.items():
-                quantities[key].validate(self, value)
-        self._presets = [list(preset) for preset in presets]
+        self._presets = [
+            [label, sentence, {key: quantities[key].validate(self, value) for key, value in changes.items()}]
+            for label, sentence, changes in presets
+        ]
 
     def state(self) -> dict:
         """The inputs, by name."""
@@ -169,8 +174,7 @@ class Widget(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **options):
         data, metadata = super()._repr_mimebundle_(**options)
         still = self._still()
-        synced = self.get_state([*self._quantities, *(key for key in self.trait_names() if key in _PAGE_STATE)])
-        state = json.dumps(synced).replace("<", r"\u003c")
+        state = json.dumps(self.get_state([*self._quantities, *_PAGE_STATE])).replace("<", r"\u003c")
         data["text/html"] = (
             f'<div class="attention-widget-host" id="{html.escape(self.name)}" data-widget="{self.kind}" '
             f'data-name="{html.escape(self.name)}"><div class="attention-widget still">{still}'
@@ -182,7 +186,7 @@ class Widget(anywidget.AnyWidget):
         return data, metadata
 
 
-_PAGE_STATE = {"_presets", "_initial", "_quantities", "_formula", "_legend", "_title"}
+_PAGE_STATE = ("_presets", "_initial", "_quantities", "_formula", "_legend", "_title")
 
 
 def static_files() -> dict[str, str]:

@@ -1,6 +1,6 @@
 // The query plane: keys and query as points; their scores, weights and output follow.
 import { scores, softmax, output } from "laws";
-import { awaken, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
+import { awaken, color, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
 
 /** The convex hull of some points, counter-clockwise. */
 function hull(points) {
@@ -19,14 +19,12 @@ function compute({ alpha, query, key, value }) {
   return { scores: found, weights, output: output(weights, value, key.length, value[0].length).output };
 }
 
-function build({ state, change }) {
+function build({ state, change, replace }) {
   const axis = (label) => ({ range: [-3, 3], ticks: [-3, -2, -1, 0, 1, 2, 3], label });
   const left = panel({ title: "Query and keys", height: 330, x: axis("coordinate 1"), y: axis("coordinate 2") });
   const right = panel({ title: "Values and output", height: 330, x: axis("coordinate 1"), y: axis("coordinate 2") });
   const range = { low: -3, high: 3 };
   const axes = ["coordinate 1", "coordinate 2"];
-  const color = (at) => `--key: var(--key-${(at % 8) + 1})`;
-  const replace = (name, at, point) => change({ [name]: state()[name].map((old, other) => (other === at ? point : old)) });
 
   const hullShape = svg("polygon", { class: "hull", "data-symbol": "v" });
   const queryArrow = svg("line", { class: "arrow query", "data-symbol": "q" });

@@ -1,12 +1,12 @@
 // Gaussian variance against score: each key is a reading of one answer, as precise as its score says.
 import { density, pooled, readings } from "laws";
-import { awaken, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
+import { awaken, color, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
 
 function compute({ alpha, kappa, scores, value }) {
   return { ...readings(alpha, kappa, scores.length, scores), ...pooled(alpha, kappa, scores.length, scores, value) };
 }
 
-function build({ state, change }) {
+function build({ state, replace }) {
   const shown = [-3.2, 3.2];
   const limits = [-5, 5]; // powers of ten that the variance axis shows
   const power = (at) => `10${[...`${at}`].map((sign) => "⁻⁰¹²³⁴⁵"["-012345".indexOf(sign)]).join("")}`;
@@ -16,8 +16,6 @@ function build({ state, change }) {
     y: { range: limits, ticks: [-4, -2, 0, 2, 4], label: "variance", write: power },
   });
   const right = panel({ title: "Each key’s Gaussian, and the pooled one", height: 270, x: { range: [-4, 4], ticks: [-4, ...ticks, 4], label: "value" }, y: { range: [-0.06, 1.12], ticks: [], label: "density" } });
-  const color = (at) => `--key: var(--key-${(at % 8) + 1})`;
-  const replace = (name, at, number) => change({ [name]: state()[name].map((old, other) => (other === at ? number : old)) });
   const law = svg("line", { class: "law", "data-symbol": "sigma" });
   const bell = svg("path", { class: "bell pooled", "data-symbol": "o" });
   const center = svg("line", { class: "center", "data-symbol": "o" });

@@ -115,29 +115,37 @@ export function leaders(weights) {
   return `${names} the largest weight, ${show(most)}.`;
 }
 
+// JupyterLab's single-letter shortcuts must not act on the notebook while a control has the focus.
+const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
+
 const round = (value) => Math.round(value * 100) / 100;
 
 /** A mark that pointer and arrow keys move. `axes` names the coordinates that move, `move` receives the new ones. */
 export function handle({ panel, label, symbol, key, axes, value, range, move, mark }) {
   const group = svg("g", {
-    class: "handle", tabindex: 0, role: "slider", "data-symbol": symbol, "aria-label": label,
+    class: "handle", tabindex: 0, ...OWN_KEYS, role: "slider", "data-symbol": symbol, "aria-label": label,
     "aria-roledescription": axes.length === 2 ? "point in the plane" : "point on a line",
     "aria-valuemin": range.low, "aria-valuemax": range.high,
   }, svg("circle", { r: 15, class: "target" }), mark);
   if (key !== undefined) group.dataset.key = key;
   const set = (point) => move(point.map((coordinate) => round(clamp(coordinate, range))));
-  let box = null;
+  // The point of the mark that was grabbed stays under the pointer; the page may scroll meanwhile.
+  let grabbed = null;
+  const pointed = (event) => panel.from(event, panel.picture.getBoundingClientRect());
   group.addEventListener("pointerdown", (event) => {
-    box = panel.picture.getBoundingClientRect();
+    if (event.button || !event.isPrimary) return;
+    const at = pointed(event);
+    grabbed = [value()].flat().map((coordinate, axis) => coordinate - at[axis]);
     group.setPointerCapture(event.pointerId);
     group.focus({ preventScroll: true });
     event.preventDefault();
   });
   group.addEventListener("pointermove", (event) => {
-    if (box) set(panel.from(event, box).slice(0, axes.length));
+    if (grabbed) set(pointed(event).slice(0, axes.length).map((coordinate, axis) => coordinate + grabbed[axis]));
   });
-  for (const end of ["pointerup", "pointercancel"]) group.addEventListener(end, () => (box = null));
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) group.addEventListener(end, () => (grabbed = null));
   group.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const step = event.shiftKey ? 0.01 : 0.1;
     const steps = { ArrowRight: [step, 0], ArrowLeft: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step], PageUp: [0, 1], PageDown: [0, -1] }[event.key];
     const now = [value()].flat();
@@ -159,14 +167,17 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
   };
 }
 
+/** The style that gives a mark its key's colour. */
+export const color = (key) => `--key: var(--key-${(key % 8) + 1})`;
+
 /** The mark of a key: a dot in its colour with its number, so that colour is never the only sign. */
 export const dot = (key, radius = 9) =>
-  svg("g", { class: "mark" }, svg("circle", { r: radius, class: "fill", style: `--key: var(--key-${(key % 8) + 1})` }),
+  svg("g", { class: "mark" }, svg("circle", { r: radius, class: "fill", style: color(key) }),
     fill(svg("text", { "text-anchor": "middle", dy: 3.5 }), {}, [`${key + 1}`]));
 
 /**
  * Builds a widget in `el`: formula, pictures, sliders, numbers, presets, status line.
- * `build({ state, change })` returns { panels, update(state, results) }; `compute(state)` runs the laws;
+ * `build({ state, change, replace })` returns { panels, update(state, results) }; `compute(state)` runs the laws;
  * `columns` and `describe` say the results in numbers and words.
  */
 export function mount({ model, el, compute, build, columns, describe }) {
@@ -187,24 +198,25 @@ export function mount({ model, el, compute, build, columns, describe }) {
   const root = html("div", { class: "attention-widget live", role: "group", "aria-label": model.get("_title") });
   const legend = html("div", { class: "legend", role: "group", "aria-label": "Symbols: press one to mark it in the picture" });
   for (const [symbol, letter, text] of model.get("_legend"))
-    legend.append(html("button", { type: "button", "aria-pressed": "false", "data-symbol": symbol }, html("i", {}, letter), ` ${text}`));
+    legend.append(html("button", { type: "button", ...OWN_KEYS, "aria-pressed": "false", "data-symbol": symbol }, html("i", {}, letter), ` ${text}`));
   const formula = html("div", { class: "formula" });
   formula.innerHTML = model.get("_formula");
 
-  const { panels, update: draw } = build({ state, change });
+  const replace = (name, at, part) => change({ [name]: state()[name].map((old, other) => (other === at ? part : old)) });
+  const { panels, update: draw } = build({ state, change, replace });
   const sliders = Object.entries(quantities).filter(([, { dimensions }]) => dimensions === 0).map(([name, { label, low, high, step }]) => {
-    const input = html("input", { type: "range", min: low, max: high, step, "data-symbol": name });
-    const output = html("output", {});
+    const input = html("input", { type: "range", ...OWN_KEYS, min: low, max: high, step, "data-symbol": name });
+    const output = html("span", { class: "reading", "aria-hidden": "true" }); // a screen reader hears the slider's own value
     input.addEventListener("input", () => change({ [name]: Number(input.value) }));
     return { name, input, output, row: html("label", {}, html("span", { "data-symbol": name }, label), input, output) };
   });
-  const reset = html("button", { type: "button" }, "Reset");
+  const reset = html("button", { type: "button", ...OWN_KEYS }, "Reset");
   reset.addEventListener("click", () => change(initial));
   const link = html("a", { class: "state-link" }, "Link to this state");
 
   const rows = state()[columns.count].map((_, at) => {
     const cells = columns.names.map(() => html("td", {}));
-    return { cells, row: html("tr", { "data-key": at }, html("th", { scope: "row", style: `--key: var(--key-${(at % 8) + 1})` }, `${at + 1}`), ...cells) };
+    return { cells, row: html("tr", { "data-key": at }, html("th", { scope: "row", style: color(at) }, `${at + 1}`), ...cells) };
   });
   const head = html("tr", {}, html("th", { scope: "col" }, "key"));
   for (const [name, symbol] of columns.names) head.append(html("th", { scope: "col", "data-symbol": symbol }, name));
@@ -212,7 +224,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
   const status = html("p", { class: "status", role: "status" });
   const presets = html("ul", { class: "presets", "aria-label": "Try this" });
   for (const [label, sentence, changes] of model.get("_presets")) {
-    const button = html("button", { type: "button" }, label);
+    const button = html("button", { type: "button", ...OWN_KEYS }, label);
     button.addEventListener("click", () => change({ ...initial, ...changes }));
     presets.append(html("li", {}, button, ` ${sentence}`));
   }
@@ -290,8 +302,11 @@ export function awaken(kind, render) {
     render({ model, el });
     el.model = model;
     if (location.hash.startsWith(`#${el.dataset.name}?`)) el.scrollIntoView({ block: "start" });
-    addEventListener("hashchange", () => follow(true));
     let write;
+    addEventListener("hashchange", () => {
+      clearTimeout(write);
+      follow(true);
+    });
     el.addEventListener("attention-change", () => {
       clearTimeout(write);
       write = setTimeout(() => history.replaceState(null, "", toFragment(el.dataset.name, state())), 250);
