@@ -15,7 +15,6 @@ import sympy as sp
 from sympy.printing.jscode import JavascriptCodePrinter
 from sympy.printing.numpy import NumPyPrinter
 from sympy.printing.pycode import MpmathPrinter
-from sympy.printing.pytorch import TorchPrinter
 
 JAVASCRIPT_LOOPS = """\
 const list = (first, last, term) => Array.from({ length: last - first + 1 }, (_, offset) => term(first + offset));
@@ -51,12 +50,6 @@ class _Python(_FromOne):
 
 class _NumPy(_Python, NumPyPrinter):
     pass
-
-
-class _Torch(_Python, TorchPrinter):
-    def _print_Pow(self, expr):
-        # TorchPrinter's sqrt wants a tensor; a power takes the numbers that occur in constants too.
-        return f"({self._print(expr.base)})**({float(expr.exp) if expr.exp.is_Number else self._print(expr.exp)})"
 
 
 class _Mpmath(_Python, MpmathPrinter):
@@ -191,9 +184,16 @@ class Law:
     def torch(self) -> Callable[..., dict]:
         """The law as a torch function on tensors; gradients flow through it."""
         import torch
+        from sympy.printing.pytorch import TorchPrinter  # which imports torch, so not before it is asked for
+
+        class Printer(_Python, TorchPrinter):
+            def _print_Pow(self, expr):
+                # TorchPrinter's sqrt wants a tensor; a power takes the numbers that occur in constants too.
+                exponent = float(expr.exp) if expr.exp.is_Number else self._print(expr.exp)
+                return f"({self._print(expr.base)})**({exponent})"
 
         numbers = _Numbers(torch)
-        function = self._python(_Torch(), "torch.stack({})", {"torch": numbers, "math": math})
+        function = self._python(Printer(), "torch.stack({})", {"torch": numbers, "math": math})
         arrays = [isinstance(argument, sp.IndexedBase) for argument in self.arguments]
 
         def evaluate(*values):

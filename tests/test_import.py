@@ -36,6 +36,10 @@ def test_use_with_numpy_loads_no_framework():
     assert not imported_by(code) & {"torch", "sympy", "scipy", "matplotlib", "ipywidgets", "anywidget"}
 
 
+def test_derivations_and_widgets_import_no_torch():
+    assert "torch" not in imported_by("import attnlib.derive, attnlib.codegen, attnlib.widgets")
+
+
 def test_the_probe_sees_a_framework_that_is_imported():
     assert "scipy" in imported_by("import attnlib, scipy")
 
