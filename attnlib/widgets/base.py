@@ -29,7 +29,7 @@ def _script(kind: str, laws: tuple[Law, ...]) -> str:
 class _MathML(PositiveFirst, MathMLPresentationPrinter):
     """MathML in which every symbol says which one it is, so that picture and formula can mark each other."""
 
-    marked: ClassVar = {"alpha", "kappa", "sigma", *"qksvwo"}
+    marked: ClassVar = {"alpha", "kappa", "sigma", "μ̂", *"qksvwo"}
 
     def _marked(self, node, symbol):
         if str(symbol) in self.marked:

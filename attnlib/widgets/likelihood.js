@@ -17,9 +17,9 @@ function build({ state, replace }) {
   });
   const right = panel({ title: "Each key’s Gaussian, and the pooled one", height: 270, x: { range: [-4, 4], ticks: [-4, ...ticks, 4], label: "value" }, y: { range: [-0.06, 1.12], ticks: [], label: "density" } });
   const law = svg("line", { class: "law", "data-symbol": "sigma" });
-  const bell = svg("path", { class: "bell pooled", "data-symbol": "o" });
-  const center = svg("line", { class: "center", "data-symbol": "o" });
-  const whisker = svg("path", { class: "whisker", "data-symbol": "o" });
+  const bell = svg("path", { class: "bell pooled", "data-symbol": "μ̂" });
+  const center = svg("line", { class: "center", "data-symbol": "μ̂" });
+  const whisker = svg("path", { class: "whisker", "data-symbol": "μ̂" });
   const parts = state().scores.map((_, at) => ({
     bell: svg("path", { class: "bell", style: color(at), "data-key": at, "data-symbol": "sigma" }),
     score: handle({

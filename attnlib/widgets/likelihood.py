@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.stats import norm
-from sympy import Symbol, sqrt
+from sympy import IndexedBase, Symbol, sqrt
 
 from attnlib import figures, formulas, likelihood
 from attnlib.codegen import Law
@@ -52,18 +52,18 @@ class VarianceAgainstScore(Widget):
         ),
     )
     formula = (
-        (Symbol("sigma") ** 2, formulas.variance),
+        (IndexedBase("sigma")[i] ** 2, formulas.variance),
         (w[i], formulas.weight),
-        (Symbol("o"), formulas.over_keys(w[j] * v[j])),
+        (Symbol("μ̂"), formulas.over_keys(w[j] * v[j])),
     )
     legend = (
         ["s", "s", "scores"],
         ["alpha", "α", "inverse temperature"],
         ["kappa", "κ", "precision at score zero"],
-        ["sigma", "σ²", "variances"],
+        ["sigma", "σᵢ²", "variances"],
         ["w", "w", "weights"],
         ["v", "v", "values"],
-        ["o", "o", "estimate"],
+        ["μ̂", "μ̂", "estimate"],
     )
 
     alpha = Quantity(1.0, low=0, high=3, label="α")
