@@ -1,8 +1,8 @@
 """What the tests of the site share: the book, built once; a web server for it; a browser.
 
     pytest tests/test_site.py                            # builds the book into _build, then tests it
-    pytest tests/test_site.py --book-output=/tmp/out     # builds it elsewhere
-    pytest tests/test_site.py --book-source=/tmp/stub    # tests another book with the same theme
+    pytest tests/test_site.py --book-output=../out        # builds it elsewhere
+    pytest tests/test_site.py --book-source=../other-book # tests another book with the same theme
 
 | fixture   | what it is                                                             |
 | --------- | ---------------------------------------------------------------------- |

@@ -15,7 +15,7 @@ function build({ state, replace }) {
     title: "Variance against score", height: 270, x: { range: shown, ticks, label: "score" },
     y: { range: limits, ticks: [-4, -2, 0, 2, 4], label: "variance", write: power },
   });
-  const right = panel({ title: "Each key’s Gaussian, and the pooled one", height: 270, x: { range: [-4, 4], ticks: [-4, ...ticks, 4], label: "value" }, y: { range: [-0.06, 1.12], ticks: [], label: "density" } });
+  const right = panel({ title: "Each key’s Gaussian, and the pooled one", height: 270, x: { range: [-4, 4], ticks: [-4, ...ticks, 4], label: "value" }, y: { range: [-0.11, 1.12], ticks: [], label: "density" } });
   const law = svg("line", { class: "law", "data-symbol": "sigma" });
   const bell = svg("path", { class: "bell pooled", "data-symbol": "μ̂" });
   const center = svg("line", { class: "center", "data-symbol": "μ̂" });
