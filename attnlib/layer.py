@@ -238,7 +238,8 @@ def streaming_attention(
     Raises
     ------
     ValueError
-        As `attention`, and if `block_size` is not a whole number of at least 1.
+        As `attention`, and if `block_size` is not a whole number of at least 1. Keys and values that `causal` leaves
+        out of every row are not read, and so not checked.
 
     Examples
     --------

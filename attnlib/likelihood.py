@@ -311,6 +311,8 @@ def fit_kappa(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0) -> Arr
     # rounding, and the rounding error is multiplied by the largest theta of all.
     best = xp.arange(keys, device=device(logs)) == xp.argmax(logs, axis=-1, keepdims=True)
     gaps = value - xp.sum(xp.where(best[..., None], value, 0.0), axis=-2, keepdims=True)
+    if not xp.all(xp.isfinite(gaps)):
+        raise ValueError(f"value must have differences that {gaps.dtype} can hold; got larger ones")
     residuals = gaps - weigh(xp, logs)[0][..., None, :] @ gaps
     terms = logs[..., None] + _log_square(xp, residuals)
     total = weigh(xp, xp.reshape(terms, (*terms.shape[:-2], keys * coordinates)))[1][..., 0]

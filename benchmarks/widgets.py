@@ -18,7 +18,8 @@ DRAG = """async (host) => {
     const box = svg.getBoundingClientRect();
     target.setPointerCapture = () => {};
     const event = (type, step) => new PointerEvent(type, {
-        pointerId: 1, bubbles: true, clientX: box.left + box.width * (0.3 + 0.4 * Math.abs(Math.sin(step / 20))),
+        pointerId: 1, isPrimary: true, bubbles: true,
+        clientX: box.left + box.width * (0.3 + 0.4 * Math.abs(Math.sin(step / 20))),
         clientY: box.top + box.height / 2,
     });
     target.dispatchEvent(event("pointerdown", 0));

@@ -403,3 +403,8 @@ def test_refused(backend, call, message):
     with pytest.raises(ValueError) as caught:
         call(backend.array)
     assert message in str(caught.value)
+
+
+def test_fit_kappa_refuses_differences_that_overflow():
+    with pytest.raises(ValueError, match="value must have differences that float64 can hold"):
+        fit_kappa([[1.7e308], [-1.7e308]], [0.0, -800.0])
