@@ -45,11 +45,12 @@ def purge(app, env, docname):
 
 
 def check(app, env):
-    """Warn of every row without evidence; have the ledger page written again."""
+    """Warn of every row without evidence; have the ledger page written again if the evidence has changed."""
     purge(app, env, None)
     for identifier in sources().keys() - env.ledger_evidence.keys():
         logger.warning("ledger: equation %s has no evidence in any chapter", identifier)
-    return [env.ledger_page] if hasattr(env, "ledger_page") else []
+    shown, env.ledger_shown = getattr(env, "ledger_shown", None), dict(env.ledger_evidence)
+    return [env.ledger_page] if env.ledger_shown != shown and hasattr(env, "ledger_page") else []
 
 
 def fill(app, doctree, docname):
