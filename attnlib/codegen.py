@@ -74,11 +74,11 @@ class _Numbers:
 
 
 class _JavaScript(_FromOne, JavascriptCodePrinter):
-    def _print_KroneckerDelta(self, expr):
-        return "({} === {} ? 1 : 0)".format(*map(self._print, expr.args))
-
     sum_loop = "sum({first}, {last}, ({index}) => {text})"
     list_loop = "list({first}, {last}, ({index}) => {text})"
+
+    def _print_KroneckerDelta(self, expr):
+        return "({} === {} ? 1 : 0)".format(*map(self._print, expr.args))
 
 
 class Law:
@@ -123,7 +123,7 @@ class Law:
             if unknown := free - known - set(limit[:1]):
                 raise ValueError(f"result {key!r} of law {name!r} must use its arguments only; got also {unknown}")
 
-    def _assemble(self, printer, assign: str, each: Callable[[str, str], str]) -> tuple[list[str], dict[str, str]]:
+    def _assemble(self, printer, assign: str, each: Callable[..., str]) -> tuple[list[str], dict[str, str]]:
         """Statements, and the text of every result after them.
 
         A sum is computed once when no list index reaches into it; what remains goes through sympy's `cse`.

@@ -18,14 +18,14 @@ from sympy.printing.latex import LatexPrinter
 
 from attnlib.codegen import PositiveFirst
 
-VERDICTS = {
-    "proved": "proved",
-    "definition": "a definition",
-    "assumption": "an assumption",
-    "incomplete": "correct as far as it goes; what is missing is proved",
-    "misprint": "misprint; the corrected form is proved",
-    "slip": "a slip of wording or notation",
-}
+VERDICTS = (
+    "proved",
+    "definition",
+    "assumption",
+    "incomplete",
+    "misprint",
+    "slip",
+)  # equations.toml says what each means
 DISPLAY = r"\displaystyle "
 LEFT = 'style="text-align: left"'  # JupyterLab sets tables to the right
 _WAITING = sp.Derivative | sp.Integral | sp.UnevaluatedExpr  # what `doit` is for; sums have rules of their own
@@ -77,7 +77,7 @@ def _normal(expr):
     total = sp.Integer(0)
     for term in sp.Add.make_args(body):
         outside, inside = term.as_independent(index, as_Add=False)
-        chosen = _chosen(inside, index, first)
+        chosen = _chosen(inside, index, first, last)
         if inside == 1:
             total += outside * (last - first + 1)
         elif chosen is not None:
@@ -94,11 +94,11 @@ def _named(kind, body, index, first, last):
     return kind(body.xreplace({index: symbol}), (symbol, first, last))
 
 
-def _chosen(term, index, first):
-    """The free index at which a term is nonzero, where a sum from one meets a Kronecker delta."""
+def _chosen(term, index, first, last):
+    """The free index at which a term is nonzero, where a sum over all keys or coordinates meets a Kronecker delta."""
     for delta in term.atoms(sp.KroneckerDelta) & set(sp.Mul.make_args(term)):
         others = delta.free_symbols - {index}
-        if first == 1 and len(delta.free_symbols) == 2 and len(others) == 1:
+        if first == 1 and last.is_Symbol and len(delta.free_symbols) == 2 and len(others) == 1:
             (other,) = others
             if other.is_integer and other.is_positive and not isinstance(other, sp.Dummy):
                 return other

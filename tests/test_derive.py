@@ -43,6 +43,9 @@ FALSE = [
     (sp.Derivative(sp.log(over_keys(sp.exp(s[j]))), s[j]), sp.Integer(1)),
     (sp.Derivative(sp.log(over_keys(sp.exp(alpha * s[i]), i)), s[i]), alpha),
     (sp.Derivative(-over_keys(P[i] * sp.log(P[i]), i), P[i]), -over_keys(sp.log(P[i]) + 1, i)),
+    # Nor does a sum over some of the keys contain each of them.
+    (sp.Derivative(sp.Sum(s[j] ** 2, (j, 1, n - 1)), s[i]), 2 * s[i]),
+    (sp.Derivative(sp.Sum(s[j] ** 2, (j, 1, 3)), s[i]), 2 * s[i]),
     # An index keeps what is known of it, and no more; its name is nobody else's.
     (sp.Sum(sp.Abs(ANY) * F(ANY), (ANY, -n, n)), sp.Sum(ANY * F(ANY), (ANY, -n, n))),
     (sp.Sum(F(j, TAKEN), (j, 1, n)), sp.Sum(F(TAKEN, TAKEN), (TAKEN, 1, n))),
