@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from scipy.stats import norm
 
-from attnlib import formulas, likelihood, softmax
+from attnlib import attention, formulas, likelihood, softmax
 from attnlib.codegen import JAVASCRIPT_LOOPS, Law
 from attnlib.formulas import alpha, i, j, n, over_keys, s
 from attnlib.widgets import QueryPlane, VarianceAgainstScore
@@ -85,6 +86,17 @@ def test_laws_agree_with_the_library():
     np.testing.assert_allclose(found["weights"], softmax(1.3 * raw), rtol=1e-13)
     np.testing.assert_allclose(found["estimate"], whole.mean[0], rtol=1e-13)
     np.testing.assert_allclose(found["deviation"], np.exp(-whole.log_precision / 2), rtol=1e-13)
+    readings = VarianceAgainstScore.laws[1].numpy()(1.3, 0.7, 6, raw)
+    np.testing.assert_allclose(readings["variances"], likelihood.variance(raw, alpha=1.3, kappa=0.7), rtol=1e-13)
+    np.testing.assert_allclose(readings["deviations"] ** 2, readings["variances"], rtol=1e-13)
+    density = VarianceAgainstScore.laws[0].numpy()(0.4, -0.3, 1.7)["density"]
+    np.testing.assert_allclose(density, norm.pdf(0.4, -0.3, 1.7), rtol=1e-13)
+    query, key, value = rng.normal(size=(1, 3)), rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
+    by_laws = [law.numpy() for law in QueryPlane.laws]
+    scored = by_laws[0](query[0], key, 6, 3)["scores"]
+    weights = by_laws[1](1.3, 6, scored)["weights"]
+    output = by_laws[2](weights, value, 6, 2)["output"]
+    np.testing.assert_allclose(output, attention(query, key, value, scale=1.3)[0], rtol=1e-12)
 
 
 def test_gradients_flow_through_the_torch_law():
