@@ -13,6 +13,7 @@ import re
 import tomllib
 from importlib import resources
 
+import numpy as np
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
@@ -20,6 +21,7 @@ from attnlib.codegen import PositiveFirst
 
 VERDICTS = (
     "proved",
+    "tested",
     "definition",
     "assumption",
     "incomplete",
@@ -30,6 +32,13 @@ DISPLAY = r"\displaystyle "
 LEFT = 'style="text-align: left"'  # JupyterLab sets tables to the right
 _WAITING = sp.Derivative | sp.Integral | sp.UnevaluatedExpr  # what `doit` is for; sums have rules of their own
 _GIVEN = {"definition", "assumption", "slip"}
+_EVIDENCE = {
+    "proved": {"proved"},
+    "tested": {"tested"},
+    "incomplete": {"proved", "tested"},
+    "misprint": {"proved", "tested"},
+    "slip": {*_GIVEN, "tested"},
+}
 
 
 class DerivationError(ValueError):
@@ -229,7 +238,7 @@ class Derivation:
     def _add(self, sides, reason, equation, verdict, keys=()):
         if equation is not None:
             recorded = _source(equation)["verdict"]
-            if (verdict in _GIVEN) != (recorded in _GIVEN):
+            if verdict not in _EVIDENCE.get(recorded, _GIVEN):
                 raise DerivationError(f"equation {equation} is recorded as {recorded}, but here it is {verdict}")
         if self._rows and self._rows[-1][1:] == ("", "", None, "definition", ()) and not sides[0]:
             sides = (self._rows.pop()[0], sides[1])  # a bare start and its first step share a line
@@ -301,7 +310,7 @@ class Derivation:
         for left, right, reason, equation, verdict, keys in self._rows:
             source = mark = anchor = ""
             if equation:
-                record = html.escape(json.dumps({"id": equation, "keys": keys}))
+                record = html.escape(json.dumps({"id": equation, "keys": keys, "by": verdict}))
                 entry = _source(equation)
                 source = (
                     f'<span class="equation-source" data-record="{record}">{entry["source"]}, {entry["label"]}:</span> '
@@ -309,6 +318,8 @@ class Derivation:
                 anchor = f' id="{equation}"'
             if verdict == "proved":
                 mark = f'<span class="proved">✓ proved{" for n = " * bool(keys)}{", ".join(map(str, keys))}</span>'
+            elif verdict == "tested":
+                mark = '<span class="proved">✓ tested</span>'
             elif equation:
                 mark = f'<span class="given">{verdict}</span>'
             lines.append(
@@ -324,6 +335,39 @@ def together(*derivations: Derivation) -> Derivation:
     made = copy.copy(derivations[0])
     made._last = None
     made._rows = [row for derivation in derivations for row in derivation._rows]
+    return made
+
+
+def checked(identifier: str, holds, reason: str) -> Derivation:
+    """Record a claim of a source that a computation decides, where there is no algebra to prove.
+
+    Parameters
+    ----------
+    identifier : str
+        The id of the claim in equations.toml.
+    holds : bool
+        What the computation found: that the claim, or its correction, holds.
+    reason : str
+        What was computed, and what was seen.  May hold LaTeX between ``\\(`` and ``\\)``.
+
+    Raises
+    ------
+    DerivationError
+        If it does not hold.
+
+    Examples
+    --------
+    >>> from attnlib import softmax
+    >>> checked("testing-limit", softmax([2.0, 2.0, 1.0], temperature=1e-3)[0] == 0.5, "two keys tie")
+    Derivation of 0 proved steps
+    """
+    if not isinstance(holds, bool | np.bool_):
+        raise ValueError(f"holds must be True or False; got {holds!r}")
+    if not holds:
+        raise DerivationError(f"claim {identifier} ({reason}): the computation says otherwise")
+    made = Derivation(sp.S.true)
+    made._last, made._rows = None, []
+    made._add(("", ""), reason, identifier, "tested")
     return made
 
 

@@ -11,13 +11,19 @@ d = Symbol("d", integer=True, positive=True)  # coordinates
 i, j, c = (Symbol(name, integer=True, positive=True) for name in "ijc")
 
 alpha = Symbol("alpha", real=True)  # inverse temperature
+tau = Symbol("tau", positive=True)  # temperature
+target = Symbol("t", real=True)  # the expected score that is asked for
+rho = Symbol("rho", positive=True)  # a budget on the divergence from equal weights
+nu = Symbol("nu", real=True)  # the multiplier of "the weights sum to one"
 kappa = Symbol("kappa", positive=True)  # precision of a key whose score is zero
 x = Symbol("x", real=True)  # a point at which a density is read
 mean = Symbol("mu", real=True)
 spread = Symbol("sigma", positive=True)  # a standard deviation
 
 q, k, s, v, w = (IndexedBase(name, real=True) for name in "qksvw")  # query, keys, scores, values, weights
+u = IndexedBase("u", real=True)  # utilities: the loss's derivatives by the weights
 theta = IndexedBase("theta", positive=True)  # relative precisions
+p, pi0 = IndexedBase("p", positive=True), IndexedBase("pi", positive=True)  # any weights, prior weights
 
 
 def over_keys(term, index=j):
@@ -34,6 +40,8 @@ def weight_of(index, other=j):
 
 
 weight = weight_of(i)
+log_partition = log(over_keys(exp(alpha * s[j])))
+expected_score = over_keys(weight_of(j, i) * s[j])
 output = over_keys(w[j] * v[j, c])
 
 precision = kappa * exp(alpha * s[i])

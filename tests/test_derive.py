@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from attnlib.derive import VERDICTS, Derivation, DerivationError, check_equal, equation, sources, together
+from attnlib.derive import VERDICTS, Derivation, DerivationError, check_equal, checked, equation, sources, together
 from attnlib.formulas import alpha, c, i, j, kappa, log_reading, mean, n, over_keys, reading, s, theta, v, weight
 
 F = sp.Function("f")
@@ -149,7 +149,7 @@ def test_a_failed_step_leaves_the_derivation_as_it_was():
 def test_records_follow_the_sources():
     shown = equation("ma-weights", SHARES, weight, "divide", name="p_i")._repr_html_()
     record = json.loads(re.search(r'data-record="([^"]*)"', shown)[1].replace("&quot;", '"'))
-    assert record == {"id": "ma-weights", "keys": []} and 'id="ma-weights"' in shown
+    assert record == {"id": "ma-weights", "keys": [], "by": "proved"} and 'id="ma-weights"' in shown
     with pytest.raises(ValueError, match="equation must be an id"):
         equation("ma-99", weight)
     with pytest.raises(DerivationError, match="recorded as assumption, but here it is proved"):
@@ -162,6 +162,19 @@ def test_records_follow_the_sources():
         Derivation(weight, equation="ma-9")
     assert all(entry["verdict"] in VERDICTS for entry in sources().values())
     assert all("correction" in entry for entry in sources().values() if entry["verdict"] in ("misprint", "slip"))
+
+
+def test_a_claim_is_recorded_as_tested_only_if_it_held():
+    shown = together(checked("testing-limit", True, "two keys tie"), Derivation(SUM).sign(">", "sum"))._repr_html_()
+    assert "✓ tested</span>" in shown and 'id="testing-limit"' in shown and "by&quot;: &quot;tested" in shown
+    with pytest.raises(DerivationError, match=r"claim testing-limit \(a tie\): the computation says otherwise"):
+        checked("testing-limit", np.float64(1) < 0, "a tie")
+    with pytest.raises(ValueError, match=r"holds must be True or False; got 0\.5"):
+        checked("testing-limit", 0.5, "a tie")
+    with pytest.raises(DerivationError, match="recorded as proved, but here it is tested"):
+        checked("ma-9", True, "no simulation replaces a proof")
+    with pytest.raises(DerivationError, match="recorded as tested, but here it is proved"):
+        equation("testing-limit", SHARES, weight)
 
 
 def test_every_medium_shows_every_step_and_escapes_it():

@@ -14,6 +14,25 @@ KINDS = {
     "layer": (QueryPlane, "chapters/01-layer.html", "query-plane"),
     "likelihood": (VarianceAgainstScore, "chapters/02-likelihood.html", "variance-against-score"),
 }
+# What each widget shows, by the library; and which of these are sums of terms of both signs, so that their errors are
+# relative to the terms and not to the sum.
+WANTED = {
+    "layer": lambda w: {"scores": w.scores, "weights": w.weights, "output": w.output},
+    "likelihood": lambda w: {
+        "weights": w.weights,
+        "variances": w.variances,
+        "estimate": w.estimate.mean[0],
+        "deviation": w.standard_deviation,
+    },
+}
+SIGNED = {"scores", "output", "estimate"}
+
+
+def first_slider(kind):
+    """The name of the widget's first slider, and its ends."""
+    traits = KINDS[kind][0].class_traits(quantity=lambda q: q is not None and q["dimensions"] == 0)
+    quantities = {name: trait.metadata["quantity"] for name, trait in traits.items()}
+    return next((name, q["low"], q["high"]) for name, q in quantities.items() if q["step"] < q["high"] - q["low"])
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +81,10 @@ def random_states(cls, count):
     for number in range(count):
         made = {}
         for key, trait in cls.class_traits(quantity=lambda q: q is not None).items():
-            low, high = trait.metadata["quantity"]["low"], trait.metadata["quantity"]["high"]
-            shape = np.shape(trait.default())
-            value = rng.uniform(low, high, size=shape)
+            low, high, step = (trait.metadata["quantity"][name] for name in ("low", "high", "step"))
+            value = rng.uniform(low, high, size=np.shape(trait.default()))
+            if step == high - low:
+                value = rng.choice([low, high])
             made[key] = (np.round(value, 2) if number % 2 else value).tolist()
         yield made
 
@@ -88,18 +108,8 @@ def test_numbers_agree_with_attnlib_in_200_random_states(kind, open_widget):
     )
     for made, there in zip(states, found, strict=True):
         here = cls(**made)
-        if kind == "layer":
-            wanted = {"scores": here.scores, "weights": here.weights, "output": here.output}
-        else:
-            wanted = {
-                "weights": here.weights,
-                "variances": here.variances,
-                "estimate": here.estimate.mean[0],
-                "deviation": here.standard_deviation,
-            }
-        for key, numbers in wanted.items():
-            # Scores, output and estimate are sums of terms of both signs: relative to the largest term.
-            size = 1.0 if key in ("scores", "output", "estimate") else np.abs(numbers)
+        for key, numbers in WANTED[kind](here).items():
+            size = 1.0 if key in SIGNED else np.abs(numbers)
             assert np.max(np.abs(np.array(there[key]) - numbers) / size) <= 1e-12, (key, made)
         here.close()
 
@@ -253,8 +263,9 @@ def test_a_link_opens_the_state_it_names(kind, open_widget):
     assert state(again) == wanted
     assert again.evaluate("el => el.getBoundingClientRect().top < innerHeight")
     # A link in the text sets the widget on the same page.
-    tab.evaluate("hash => { location.hash = hash }", f"#{name}?alpha=0")
-    tab.wait_for_function("el => el.model.get('alpha') === 0", arg=widget.element_handle())
+    quantity, low, _ = first_slider(kind)
+    tab.evaluate("hash => { location.hash = hash }", f"#{name}?{quantity}={low}")
+    tab.wait_for_function(f"el => el.model.get('{quantity}') === {low}", arg=widget.element_handle())
 
 
 HOSTILE = [
@@ -274,16 +285,17 @@ HOSTILE = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nonsense_in_a_link_changes_nothing_and_is_never_markup(kind, open_widget):
-    name = KINDS[kind][2]
-    tab, widget = open_widget(kind, f"#{name}?{HOSTILE[0]}")
+    name, quantity = KINDS[kind][2], first_slider(kind)[0]
+    hostile = [text.replace("alpha=", f"{quantity}=") for text in HOSTILE]
+    tab, widget = open_widget(kind, f"#{name}?{hostile[0]}")
     plain = widget.evaluate("el => el.model.get('_initial')")
-    for text in HOSTILE:
+    for text in hostile:
         tab.evaluate(
             """hash => new Promise((done) => {
             addEventListener("hashchange", () => setTimeout(done), { once: true });
             location.hash = hash;
         })""",
-            f"#{name}?{text}&alpha=nonsense",
+            f"#{name}?{text}&{quantity}=nonsense",
         )
         assert state(widget) == plain, text
         assert widget.locator("img, script:not([type]), b").count() == 0, text
@@ -291,8 +303,11 @@ def test_nonsense_in_a_link_changes_nothing_and_is_never_markup(kind, open_widge
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_numbers_out_of_range_in_a_link_are_clamped(kind, open_widget):
-    _, widget = open_widget(kind, f"#{KINDS[kind][2]}?alpha=1000")
-    assert state(widget)["alpha"] == KINDS[kind][0].class_traits()["alpha"].metadata["quantity"]["high"]
+    quantity, low, high = first_slider(kind)
+    _, widget = open_widget(kind, f"#{KINDS[kind][2]}?{quantity}=1000000")
+    assert state(widget)[quantity] == high
+    _, widget = open_widget(kind, f"#{KINDS[kind][2]}?{quantity}=-1000000")
+    assert state(widget)[quantity] == low
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -330,9 +345,10 @@ def test_no_law_is_written_by_hand(kind):
     assert not re.search(r"Math\.(exp|pow|sqrt|log|PI|cos|sin)\b", source)
 
 
-@pytest.mark.parametrize("cls", [QueryPlane, VarianceAgainstScore])
-def test_the_bundle_serves_every_medium(cls):
-    widget = cls(name="a-b", presets=[("One", "See </script><b>this</b>.", {"alpha": 1})])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bundle_serves_every_medium(kind):
+    cls, (quantity, _, high) = KINDS[kind][0], first_slider(kind)
+    widget = cls(name="a-b", presets=[("One", "See </script><b>this</b>.", {quantity: high})])
     data, _ = widget._repr_mimebundle_()
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
     assert data["image/svg+xml"].startswith("<svg") and 'role="img"' in data["image/svg+xml"]

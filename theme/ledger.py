@@ -35,7 +35,7 @@ def collect(app, doctree):
     for raw in doctree.findall(nodes.raw):
         for data in re.findall(r'data-record="([^"]*)"', raw.astext()):
             record = json.loads(html.unescape(data))
-            app.env.ledger_evidence.setdefault(record["id"], (app.env.docname, record["keys"]))
+            app.env.ledger_evidence.setdefault(record["id"], (app.env.docname, record["keys"], record["by"]))
 
 
 def purge(app, env, docname):
@@ -63,11 +63,12 @@ def fill(app, doctree, docname):
             head = nodes.paragraph("", "", nodes.strong("", f"{entry['source']}, {entry['label']}"))
             head += [nodes.Text(": "), nodes.emphasis("", entry["verdict"])]
             if evidence := app.env.ledger_evidence.get(identifier):
-                page, keys = evidence
+                page, keys, by = evidence
                 uri = f"{app.builder.get_relative_uri(docname, page)}#{identifier}"
                 title = app.env.titles[page].astext()
                 counted = f" for {', '.join(map(str, keys))} keys" if keys else ""
-                head += [nodes.Text(f"{counted}, in "), nodes.reference("", title, internal=True, refuri=uri)]
+                how = {entry["verdict"]: "", "proved": ", proved", "tested": ", tested"}.get(by, "")
+                head += [nodes.Text(f"{how}{counted} in "), nodes.reference("", title, internal=True, refuri=uri)]
             box = nodes.container(
                 "", head, nodes.paragraph("", "", nodes.math("", rf"\displaystyle {entry['statement']}"))
             )
@@ -87,4 +88,4 @@ def setup(app):
     app.connect("doctree-read", collect)
     app.connect("env-updated", check)
     app.connect("doctree-resolved", fill)
-    return {"version": "1", "env_version": 2, "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 3, "parallel_read_safe": False, "parallel_write_safe": True}

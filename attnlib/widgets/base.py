@@ -29,10 +29,12 @@ def _script(kind: str, laws: tuple[Law, ...]) -> str:
 class _MathML(PositiveFirst, MathMLPresentationPrinter):
     """MathML in which every symbol says which one it is, so that picture and formula can mark each other."""
 
-    marked: ClassVar = {"alpha", "kappa", "sigma", "μ̂", *"qksvwo"}
+    def __init__(self, marked):
+        super().__init__({"fold_short_frac": False})
+        self._symbols = marked
 
     def _marked(self, node, symbol):
-        if str(symbol) in self.marked:
+        if str(symbol) in self._symbols:
             node.setAttribute("data-symbol", str(symbol))
         return node
 
@@ -49,9 +51,9 @@ class _MathML(PositiveFirst, MathMLPresentationPrinter):
         return self._marked(node, expr.base.label)
 
 
-def mathml(*equations) -> str:
-    """Equations, pairs of a left and a right side, as MathML."""
-    printer = _MathML({"fold_short_frac": False})
+def mathml(equations, marked=()) -> str:
+    """Equations, pairs of a left and a right side, as MathML in which the symbols named in `marked` can be found."""
+    printer = _MathML(marked)
 
     def one(left, right):
         text = "<mo>=</mo>".join(printer._print(side).toxml() for side in (left, right))
@@ -63,6 +65,8 @@ def mathml(*equations) -> str:
 
 class Quantity(traitlets.TraitType):
     """A number, a list of numbers or a list of points, each within a range.  Arrays are welcome; lists are kept.
+
+    A number whose step is its whole range is a switch: it is one end of the range or the other.
 
     Raises `traitlets.TraitError` that names the trait, what was expected and what came.
     """
@@ -84,10 +88,13 @@ class Quantity(traitlets.TraitType):
         # A widget's number of keys is settled when it is made: its marks are drawn once.
         count = (len(obj._initial[self.name]),) if self.per_key and obj._initial else array.shape[:1]
         shape = (*count, *self.shape[1:]) if self.per_key else self.shape
-        if array.shape != shape or not ((array >= low) & (array <= high)).all():
+        switch = self.metadata["quantity"]["step"] == high - low
+        fits = (array == low) | (array == high) if switch else (array >= low) & (array <= high)
+        if array.shape != shape or not fits.all():
             kind = ["a number", "numbers", "points"][len(self.shape)]
             size = f" of shape {shape}" if shape else ""
-            raise traitlets.TraitError(f"{self.name} must be {kind}{size} within [{low}, {high}]; got {value!r}")
+            reach = f"{low} or {high}" if switch else f"{kind}{size} within [{low}, {high}]"
+            raise traitlets.TraitError(f"{self.name} must be {reach}; got {value!r}")
         return array.tolist()
 
 
@@ -140,7 +147,7 @@ class Widget(anywidget.AnyWidget):
             )
         super().__init__(
             _quantities={key: trait.metadata["quantity"] for key, trait in quantities.items()},
-            _formula=mathml(*self.formula),
+            _formula=mathml(self.formula, {symbol for symbol, _letter, _text in self.legend}),
             _legend=list(self.legend),
             _title=self.title,
             **state,

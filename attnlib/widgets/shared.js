@@ -32,6 +32,8 @@ export function show(number) {
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const deep = (value, leaf) => (Array.isArray(value) ? value.map((part) => deep(part, leaf)) : leaf(value));
 const clamp = (value, { low, high }) => Math.min(high, Math.max(low, value));
+const isSwitch = ({ low, high, step, dimensions }) => dimensions === 0 && step === high - low;
+const fit = (value, quantity) => (isSwitch(quantity) ? (value > quantity.low ? quantity.high : quantity.low) : clamp(value, quantity));
 
 /** The model that a page without a kernel gives to `render`: the part of anywidget's interface that widgets use. */
 class PageModel {
@@ -72,7 +74,7 @@ export function fromFragment(fragment, name, state, quantities) {
     const value = [number, row, (all) => all.split(";").map(row)][quantities[key].dimensions](text);
     const shape = (part) => JSON.stringify(deep(part, () => 0));
     if (shape(value) === shape(state[key]) && [value].flat(2).every(Number.isFinite))
-      found[key] = deep(value, (part) => clamp(part, quantities[key]));
+      found[key] = deep(value, (part) => fit(part, quantities[key]));
   }
   return found;
 }
@@ -104,6 +106,25 @@ export function panel({ title, height, x, y }) {
   };
   const figure = html("figure", {}, html("figcaption", {}, title), picture);
   return { figure, picture, window, area, across, up, to: ([a, b]) => [across(a), up(b)], from };
+}
+
+/** A bar for every key, from zero to its value, in a panel whose x axis counts the keys. Returns what places them. */
+export function bars(panel, symbol, count, { shift = 0, width = 0.6 } = {}) {
+  const size = panel.across(width) - panel.across(0);
+  const shapes = Array.from({ length: count }, (_, at) => svg("rect", { class: "bar", style: color(at), "data-key": at, "data-symbol": symbol, width: size }));
+  panel.window.append(...shapes);
+  return (values) => values.forEach((value, at) => {
+    const [top, foot] = [Math.max(0, value), Math.min(0, value)].map(panel.up);
+    put(shapes[at], { x: panel.across(at + 1 + shift - width / 2), y: top, height: foot - top });
+  });
+}
+
+/** Where an increasing function crosses zero, to the last digit: halves the interval until no number lies inside. */
+export function crossing(increasing, low, high) {
+  for (let middle = (low + high) / 2; low < middle && middle < high; middle = (low + high) / 2)
+    if (increasing(middle) < 0) low = middle;
+    else high = middle;
+  return high;
 }
 
 /** Which keys have the largest weight, in words; ties up to rounding count as ties. */
@@ -205,10 +226,18 @@ export function mount({ model, el, compute, build, columns, describe }) {
   const replace = (name, at, part) => change({ [name]: state()[name].map((old, other) => (other === at ? part : old)) });
   const { panels, update: draw } = build({ state, change, replace });
   const sliders = Object.entries(quantities).filter(([, { dimensions }]) => dimensions === 0).map(([name, { label, low, high, step }]) => {
-    const input = html("input", { type: "range", ...OWN_KEYS, min: low, max: high, step, "data-symbol": name });
+    const binary = isSwitch(quantities[name]);
+    const input = html("input", { type: binary ? "checkbox" : "range", ...(binary ? { role: "switch" } : { min: low, max: high, step }), ...OWN_KEYS, "data-symbol": name });
     const output = html("span", { class: "reading", "aria-hidden": "true" }); // a screen reader hears the slider's own value
-    input.addEventListener("input", () => change({ [name]: Number(input.value) }));
-    return { name, input, output, row: html("label", {}, html("span", { "data-symbol": name }, label), input, output) };
+    input.addEventListener("input", () => change({ [name]: binary ? (input.checked ? high : low) : Number(input.value) }));
+    const display = (value) => {
+      if (binary) return (input.checked = value === high);
+      input.value = value;
+      write(output, show(value));
+      put(input, { "aria-valuetext": show(value) });
+    };
+    const word = html("span", { "data-symbol": name }, label);
+    return { name, show: display, row: binary ? html("label", { class: "switch" }, input, word) : html("label", {}, word, input, output) };
   });
   const reset = html("button", { type: "button", ...OWN_KEYS }, "Reset");
   reset.addEventListener("click", () => change(initial));
@@ -239,11 +268,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
     const now = state();
     const results = compute(now);
     draw(now, results);
-    for (const { name, input, output } of sliders) {
-      input.value = now[name];
-      write(output, show(now[name]));
-      put(input, { "aria-valuetext": show(now[name]) });
-    }
+    for (const slider of sliders) slider.show(now[slider.name]);
     columns.of(now, results).forEach((numbers, at) => numbers.forEach((number, column) => {
       const cell = rows[at].cells[column];
       write(cell, show(number));
