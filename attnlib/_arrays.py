@@ -96,6 +96,18 @@ def require_scores(xp: Any, scores: Array, name: str = "scores") -> None:
         raise ValueError(f"{name} must be finite or -inf; got {bad} among its numbers")
 
 
+def require_weights(xp: Any, weights: Array, name: str = "p", axis: int = -1) -> None:
+    """Raise unless the numbers along the axis are weights: none negative, and a sum of one, or none of a row at all."""
+    if not xp.all(weights >= 0):  # false for NaN too
+        bad = "nan" if xp.any(xp.isnan(weights)) else "a negative number"
+        raise ValueError(f"{name} must hold weights, each at least 0; got {bad} among them")
+    total = xp.sum(cast(xp, weights, wide(xp, weights.dtype)), axis=axis)
+    slack = 1e-5 + 8 * float(xp.finfo(weights.dtype).eps)  # what rounding in the weights' dtype, or in float32, leaves
+    wrong = (xp.abs(total - 1) > slack) & (total != 0)
+    if xp.any(wrong):
+        raise ValueError(f"{name} must sum to 1 along axis {axis}; got a sum of {float(total[wrong][0]):.6g}")
+
+
 def cast(xp: Any, array: Array, dtype: Any) -> Array:
     """Return the array in the dtype, without a copy when it has it already."""
     return array if array.dtype == dtype else xp.astype(array[...], dtype)  # [...]: a NumPy scalar becomes an array

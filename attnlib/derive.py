@@ -87,13 +87,22 @@ def _normal(expr):
     for term in sp.Add.make_args(body):
         outside, inside = term.as_independent(index, as_Add=False)
         chosen = _chosen(inside, index, first, last)
+        inner = [part for part in sp.Mul.make_args(inside) if isinstance(part, sp.Sum)]
         if inside == 1:
             total += outside * (last - first + 1)
+        elif len(inner) == 1 and _precedes(inner[0].limits[0][1:], (first, last), index):
+            exchanged = expr.func(inside / inner[0] * inner[0].function, (index, first, last))
+            total += outside * _normal(_apart(sp.Sum(exchanged, *inner[0].limits)))
         elif chosen is not None:
             total += outside * (inside / sp.KroneckerDelta(index, chosen)).xreplace({index: chosen})
         else:
             total += outside * _named(sp.Sum, inside, index, first, last)
     return total
+
+
+def _precedes(inner, outer, index) -> bool:
+    """Whether an inner sum's range, free of the outer index, should stand outside: of two sums one order is standard."""
+    return not any(end.has(index) for end in inner) and sp.Tuple(*inner).sort_key() < sp.Tuple(*outer).sort_key()
 
 
 def _named(kind, body, index, first, last):
@@ -112,6 +121,15 @@ def _chosen(term, index, first, last):
             if other.is_integer and other.is_positive and not isinstance(other, sp.Dummy):
                 return other
     return None
+
+
+def _at_equal_indices(term):
+    """Write a term with a Kronecker delta of two free indices in one of them alone: elsewhere it is zero."""
+    for delta in sorted(term.atoms(sp.KroneckerDelta) & set(sp.Mul.make_args(term)), key=str):
+        if all(index.is_Symbol and not index.name.startswith("index") for index in delta.args):  # no bound index's name
+            first, second = sorted(delta.args, key=str)
+            term = delta * (term / delta).xreplace({second: first})
+    return term
 
 
 def _nonempty(part) -> bool:
@@ -136,7 +154,8 @@ def _positive(expr) -> bool:
 
 
 def _vanishes(expr) -> bool:
-    expr = sp.together(_normal(_apart(expr)))
+    terms = sp.Add.make_args(sp.expand(_normal(_apart(expr))))
+    expr = sp.together(sp.Add(*map(_at_equal_indices, terms)))
     return sp.simplify(expr.xreplace(_opaque(expr))) == 0
 
 

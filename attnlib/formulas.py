@@ -14,6 +14,7 @@ alpha = Symbol("alpha", real=True)  # inverse temperature
 tau = Symbol("tau", positive=True)  # temperature
 target = Symbol("t", real=True)  # the expected score that is asked for
 rho = Symbol("rho", positive=True)  # a budget on the divergence from equal weights
+eta = Symbol("eta", positive=True)  # the size of a step
 nu = Symbol("nu", real=True)  # the multiplier of "the weights sum to one"
 kappa = Symbol("kappa", positive=True)  # precision of a key whose score is zero
 x = Symbol("x", real=True)  # a point at which a density is read
@@ -21,7 +22,7 @@ mean = Symbol("mu", real=True)
 spread = Symbol("sigma", positive=True)  # a standard deviation
 
 q, k, s, v, w = (IndexedBase(name, real=True) for name in "qksvw")  # query, keys, scores, values, weights
-u = IndexedBase("u", real=True)  # utilities: the loss's derivatives by the weights
+g, u = IndexedBase("g", real=True), IndexedBase("u", real=True)  # the loss's derivatives by the output and the weights
 theta = IndexedBase("theta", positive=True)  # relative precisions
 p, pi0 = IndexedBase("p", positive=True), IndexedBase("pi", positive=True)  # any weights, prior weights
 
@@ -58,3 +59,8 @@ reading = Mul(
     evaluate=False,
 )
 log_reading = log(kappa * theta[i] / (2 * pi)) / 2 - kappa * theta[i] * (mean - v[i]) ** 2 / 2
+
+utility = Sum(g[c] * v[i, c], (c, 1, d))
+baseline = over_keys(w[j] * u[j])
+advantage = u[i] - baseline
+score_gradient = w[i] * advantage / tau

@@ -153,7 +153,7 @@ class Widget(anywidget.AnyWidget):
             **state,
         )
         counts = {key: len(getattr(self, key)) for key, trait in quantities.items() if trait.per_key}
-        if len(set(counts.values())) > 1 or not 1 <= min(counts.values()) <= 16:
+        if counts and (len(set(counts.values())) > 1 or not 1 <= min(counts.values()) <= 16):
             raise ValueError(f"{' and '.join(counts)} must hold the same number, 1 to 16, of keys; got {counts}")
         self._initial = self.state()
         self._presets = [
