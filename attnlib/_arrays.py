@@ -81,6 +81,14 @@ def number(name: str, value: Any, *, above_zero: bool = False) -> float:
     return result
 
 
+def require_temperature(xp: Any, dtype: Any, temperature: Any) -> float:
+    """Return the temperature as a number, once it is known to be above zero in the dtype that divides by it."""
+    temperature, limits = number("temperature", temperature, above_zero=True), xp.finfo(dtype)
+    if not float(limits.smallest_normal) <= temperature <= float(limits.max):
+        raise ValueError(f"temperature must be a finite number above zero in {limits.dtype}; got {temperature}")
+    return temperature
+
+
 def require_finite(xp: Any, **arrays: Array) -> None:
     """Raise if any number of any array is infinite or NaN."""
     for name, array in arrays.items():

@@ -8,7 +8,17 @@ from typing import Any
 
 from array_api_compat import device
 
-from attnlib._arrays import Array, ArrayLike, broadcast, cast, floats, number, require_finite, require_weights, wide
+from attnlib._arrays import (
+    Array,
+    ArrayLike,
+    broadcast,
+    cast,
+    floats,
+    require_finite,
+    require_temperature,
+    require_weights,
+    wide,
+)
 
 __all__ = ["advantage", "fisher_information", "score_gradient", "softmax_jacobian"]
 
@@ -46,7 +56,14 @@ def softmax_jacobian(p: ArrayLike, *, temperature: float = 1.0) -> Array:
     ----------
     Litman (2025), from the derivative of its one-sided transport plan.
     """
-    return _covariance(p, number("temperature", temperature, above_zero=True))
+    xp, dtype, (p,) = floats(p=p)
+    temperature = require_temperature(xp, wide(xp, dtype), temperature)
+    if p.ndim < 1:
+        raise ValueError(f"p must have shape (..., n); got {tuple(p.shape)}")
+    require_weights(xp, p)
+    p = cast(xp, p, wide(xp, dtype))
+    diagonal = xp.eye(p.shape[-1], dtype=p.dtype, device=device(p)) * p[..., None, :]
+    return cast(xp, (diagonal - p[..., :, None] * p[..., None, :]) / temperature, dtype)
 
 
 def advantage(p: ArrayLike, utility: ArrayLike) -> Array:
@@ -116,8 +133,8 @@ def score_gradient(p: ArrayLike, utility: ArrayLike, *, temperature: float = 1.0
     ----------
     Litman (2025), which calls it an advantage-based policy gradient.
     """
-    temperature = number("temperature", temperature, above_zero=True)
     xp, dtype, p, utility = _weighted(p, utility)
+    temperature = require_temperature(xp, p.dtype, temperature)
     return cast(xp, p * _advantage(xp, p, utility) / temperature, dtype)
 
 
@@ -151,20 +168,9 @@ def fisher_information(p: ArrayLike, *, temperature: float = 1.0) -> Array:
 
     References
     ----------
-    Litman (2025); Amari (2016).
+    Litman (2025); Amari (1998).
     """
-    temperature = number("temperature", temperature, above_zero=True)
-    return _covariance(p, temperature) / temperature
-
-
-def _covariance(p: ArrayLike, divisor: float) -> Array:
-    xp, dtype, (p,) = floats(p=p)
-    if p.ndim < 1:
-        raise ValueError(f"p must have shape (..., n); got {tuple(p.shape)}")
-    require_weights(xp, p)
-    p = cast(xp, p, wide(xp, dtype))
-    diagonal = xp.eye(p.shape[-1], dtype=p.dtype, device=device(p)) * p[..., None, :]
-    return cast(xp, (diagonal - p[..., :, None] * p[..., None, :]) / divisor, dtype)
+    return softmax_jacobian(p, temperature=temperature) / float(temperature)
 
 
 def _weighted(p: ArrayLike, utility: ArrayLike) -> tuple[Any, Any, Array, Array]:

@@ -58,7 +58,12 @@ def _source(identifier: str) -> dict:
 
 
 def _apart(expr):
-    """Give every bound index a name of its own, so that none is taken for a free one: sympy's `diff` would do so."""
+    """Give every bound index a name of its own, so that none is taken for a free one: sympy's `diff` would do so.
+
+    What stands for an expression (has `unfold`) becomes that expression.
+    """
+    if hasattr(expr, "unfold"):
+        expr = expr.unfold()
     if not isinstance(expr, sp.Basic) or not expr.args:
         return expr
     expr = expr.func(*map(_apart, expr.args))
@@ -101,7 +106,7 @@ def _normal(expr):
 
 
 def _precedes(inner, outer, index) -> bool:
-    """Whether an inner sum's range, free of the outer index, should stand outside: of two sums one order is standard."""
+    """Whether an inner sum's range, free of the outer index, should stand outside: one order is standard."""
     return not any(end.has(index) for end in inner) and sp.Tuple(*inner).sort_key() < sp.Tuple(*outer).sort_key()
 
 
@@ -205,6 +210,11 @@ def _check_follows(old, new, factor, keys) -> None:
 class _Latex(PositiveFirst, LatexPrinter):
     def _print_Indexed(self, expr):
         return f"{self._print(expr.base.label)}_{{{' '.join(map(self._print, expr.indices))}}}"
+
+    def _print_Derivative(self, expr):
+        if hasattr(expr.expr, "unfold") and len(expr.variables) == 1:  # one letter: it fits above the line
+            return rf"\frac{{\partial {self._print(expr.expr)}}}{{\partial {self._print(expr.variables[0])}}}"
+        return super()._print_Derivative(expr)
 
 
 def _latex(expr) -> str:

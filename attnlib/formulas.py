@@ -4,7 +4,7 @@ Keys carry the index i (or j), coordinates the index c; both start at one, as on
 of coordinates `d` stay symbolic.
 """
 
-from sympy import IndexedBase, Mul, Pow, Rational, Sum, Symbol, exp, log, pi, sqrt
+from sympy import Function, IndexedBase, Mul, Pow, Rational, Sum, Symbol, exp, log, pi, sqrt
 
 n = Symbol("n", integer=True, positive=True)  # keys
 d = Symbol("d", integer=True, positive=True)  # coordinates
@@ -32,6 +32,25 @@ def over_keys(term, index=j):
     return Sum(term, (index, 1, n))
 
 
+class Weight(Function):
+    """The softmax weight of a key, at an inverse temperature: printed as w_i, proved with as what it stands for."""
+
+    nargs = 2
+
+    def unfold(self):
+        """Give the exponential of the key's score over the sum of all keys' exponentials."""
+        index, rate = self.args
+        return exp(rate * s[index]) / over_keys(exp(rate * s[j]), j)
+
+    @property
+    def free_symbols(self):
+        """What the weight depends on: all scores too, so that it can be differentiated by one."""
+        return super().free_symbols | self.unfold().free_symbols
+
+    def _latex(self, printer, exp=None):
+        return f"w_{{{printer._print(self.args[0])}}}" + (f"^{{{exp}}}" if exp else "")
+
+
 score = Sum(q[c] * k[i, c], (c, 1, d))
 
 
@@ -43,6 +62,9 @@ def weight_of(index, other=j):
 weight = weight_of(i)
 log_partition = log(over_keys(exp(alpha * s[j])))
 expected_score = over_keys(weight_of(j, i) * s[j])
+dual = log(over_keys(exp(alpha * (s[j] - target))))  # log Z - alpha t, with the shift inside where it cannot overflow
+dual_slope = over_keys((s[j] - target) * exp(alpha * (s[j] - target)))  # times a positive number; increasing in alpha
+entropy = -over_keys(p[j] * log(p[j]))
 output = over_keys(w[j] * v[j, c])
 
 precision = kappa * exp(alpha * s[i])
@@ -64,3 +86,9 @@ utility = Sum(g[c] * v[i, c], (c, 1, d))
 baseline = over_keys(w[j] * u[j])
 advantage = u[i] - baseline
 score_gradient = w[i] * advantage / tau
+
+# Transport: the cost of any plan p, the cheapest plan and its cost; equal prior weights add tau log n to every cost.
+cost = tau * over_keys(p[j] * log(p[j] / pi0[j])) - over_keys(p[j] * s[j])
+least_cost = -tau * log(over_keys(pi0[j] * exp(s[j] / tau)))
+cheapest = 1 / over_keys(pi0[j] / pi0[i] * exp((s[j] - s[i]) / tau))
+divergence = over_keys(p[j] * log(p[j] / w[j]))

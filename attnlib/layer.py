@@ -30,6 +30,7 @@ from attnlib._arrays import (
     peak,
     require_finite,
     require_scores,
+    require_temperature,
     weigh,
     wide,
 )
@@ -122,10 +123,7 @@ def softmax(scores: ArrayLike, *, temperature: float = 1.0, mask: ArrayLike | No
     """
     xp, dtype, (scores,) = floats(scores=scores)
     axis = _axis(axis, scores.ndim)
-    temperature = number("temperature", temperature, above_zero=True)
-    limits = xp.finfo(wide(xp, dtype))
-    if not float(limits.smallest_normal) <= temperature <= float(limits.max):
-        raise ValueError(f"temperature must be a finite number above zero in {limits.dtype}; got {temperature}")
+    temperature = require_temperature(xp, wide(xp, dtype), temperature)
     require_scores(xp, scores)
     if mask is not None:
         scores = xp.where(boolean(xp, mask, tuple(scores.shape), scores), scores, -math.inf)

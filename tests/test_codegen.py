@@ -8,10 +8,10 @@ import sympy as sp
 import torch
 from scipy.stats import norm
 
-from attnlib import attention, formulas, likelihood, softmax
+from attnlib import attention, backward, formulas, likelihood, maxent, softmax
 from attnlib.codegen import JAVASCRIPT_LOOPS, Law
-from attnlib.formulas import alpha, i, j, n, over_keys, s
-from attnlib.widgets import QueryPlane, VarianceAgainstScore
+from attnlib.formulas import alpha, c, d, i, j, n, over_keys, s
+from attnlib.widgets import KeyAdvantage, MaximumEntropyDial, QueryPlane, VarianceAgainstScore
 
 SHARED = Law(
     "shared",
@@ -21,25 +21,23 @@ SHARED = Law(
         "terms": (sp.exp(-alpha * s[i]) / (1 + sp.exp(-alpha * s[i])) + sp.sqrt(n), (i, 1, n)),
     },
 )
-LAWS = [SHARED, *QueryPlane.laws, *VarianceAgainstScore.laws]
+LAWS = [SHARED, *QueryPlane.laws, *VarianceAgainstScore.laws, *MaximumEntropyDial.laws, *KeyAdvantage.laws]
 
 
 def sample(law, rng):
     """Random arguments: every array over n keys and d coordinates, every parameter positive."""
     count, width = int(rng.integers(1, 9)), int(rng.integers(1, 5))
-    flat = law.name in ("readings", "pooled", "softmax", "shared")
-    shapes = {
-        "q": (width,),
-        "k": (count, width),
-        "s": (count,),
-        "w": (count,),
-        "v": (count,) if flat else (count, width),
-    }
-    plain = {"n": count, "d": width}
-    return [
-        rng.normal(size=shapes[str(a)]).tolist() if str(a) in shapes else plain.get(str(a), float(rng.uniform(0.2, 3)))
-        for a in law.arguments
-    ]
+    indices = {part.base: part.indices for expr, _ in law.results.values() for part in expr.atoms(sp.Indexed)}
+
+    def one(argument):
+        if argument in (n, d):
+            return count if argument == n else width
+        if not isinstance(argument, sp.IndexedBase):
+            return float(rng.uniform(0.2, 3))
+        shape = [width if index == c else count for index in indices[argument]]
+        return (rng.dirichlet(np.ones(count)) if argument[i].is_positive else rng.normal(size=shape)).tolist()
+
+    return [one(argument) for argument in law.arguments]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +71,7 @@ def test_all_engines_agree_with_fifty_digits(law, evaluate):
         for key, value in exact.items():
             wanted = np.array(value, dtype=float)
             # A sum of terms of both signs may be near zero: errors are relative to the terms' size.
-            size = np.abs(wanted).max() + (1e-2 if key in ("scores", "output", "estimate") else 0)
+            size = np.abs(wanted).max() + (1e-2 if law.results[key][0].has(sp.Add) else 0)
             for found in (by_numpy[key], by_torch[key].numpy(), javascript[key]):
                 assert np.abs(np.array(found, dtype=float) - wanted).max() <= 1e-13 * max(size, 1e-300) * 10
 
@@ -91,12 +89,45 @@ def test_laws_agree_with_the_library():
     np.testing.assert_allclose(readings["deviations"] ** 2, readings["variances"], rtol=1e-13)
     density = VarianceAgainstScore.laws[0].numpy()(0.4, -0.3, 1.7)["density"]
     np.testing.assert_allclose(density, norm.pdf(0.4, -0.3, 1.7), rtol=1e-13)
+    low, high = raw.min(), raw.max()
+    asked, balance, tilted, bound, tangent, evenness = (law.numpy() for law in MaximumEntropyDial.laws)
+    wanted = asked(0.8, low, high)["expectation"]
+    made = maxent.maximum_entropy(raw, wanted)
+    found = tilted(made.multipliers, 6, raw)
+    assert low < wanted < high and abs(balance(made.multipliers, wanted, 6, raw)["slope"]) < 1e-13
+    np.testing.assert_allclose(found["weights"], made.weights, rtol=1e-13)
+    np.testing.assert_allclose(found["mean"], wanted, rtol=1e-13)
+    np.testing.assert_allclose(evenness(6, made.weights)["entropy"], maxent.entropy(made.weights), rtol=1e-13)
+    least = bound(made.multipliers, wanted, 6, raw)
+    np.testing.assert_allclose(least["dual"], maxent.entropy(made.weights), rtol=1e-13)
+    np.testing.assert_allclose(least["share"], np.exp(-least["dual"]), rtol=1e-13)
+    further = bound(made.multipliers, 0.3, 6, raw)["dual"]  # the dual is a straight line in the expectation
+    np.testing.assert_allclose(tangent(made.multipliers, wanted, least["dual"], 0.3)["height"], further, rtol=1e-13)
     query, key, value = rng.normal(size=(1, 3)), rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
     by_laws = [law.numpy() for law in QueryPlane.laws]
     scored = by_laws[0](query[0], key, 6, 3)["scores"]
     weights = by_laws[1](1.3, 6, scored)["weights"]
     output = by_laws[2](weights, value, 6, 2)["output"]
     np.testing.assert_allclose(output, attention(query, key, value, scale=1.3)[0], rtol=1e-12)
+
+
+def test_laws_of_the_backward_pass_agree_with_the_library():
+    rng = np.random.default_rng(9)
+    raw, values, g = rng.normal(size=6), rng.normal(size=(6, 2)), rng.normal(size=2)
+    by_softmax, _, valued, credit, steps = (law.numpy() for law in KeyAdvantage.laws)
+    weights = by_softmax(0.7, 6, raw)["weights"]
+    np.testing.assert_allclose(weights, softmax(raw, temperature=0.7), rtol=1e-13)
+    use = valued(g, values, 6, 2)["utilities"]
+    np.testing.assert_allclose(use, values @ g, rtol=1e-12)
+    found, moved = credit(0.7, 6, weights, use), steps(0.7, 0.4, 6, raw, weights, use)
+    np.testing.assert_allclose(found["baseline"], (weights @ values) @ g, rtol=1e-12)
+    np.testing.assert_allclose(found["advantages"], backward.advantage(weights, use), rtol=1e-11)
+    gradient = backward.score_gradient(weights, use, temperature=0.7)
+    np.testing.assert_allclose(found["gradients"], gradient, rtol=1e-11)
+    np.testing.assert_allclose(moved["plain"], raw - 0.4 * gradient, rtol=1e-12)
+    natural = np.linalg.pinv(backward.fisher_information(weights, temperature=0.7)) @ gradient
+    gap = raw - 0.4 * natural - moved["natural"]
+    np.testing.assert_allclose(gap, gap[0], atol=1e-12)  # equal up to one number added to all scores
 
 
 def test_gradients_flow_through_the_torch_law():

@@ -8,7 +8,24 @@ import pytest
 import sympy as sp
 
 from attnlib.derive import VERDICTS, Derivation, DerivationError, check_equal, checked, equation, sources, together
-from attnlib.formulas import alpha, c, d, i, j, kappa, log_reading, mean, n, over_keys, reading, s, theta, v, weight
+from attnlib.formulas import (
+    Weight,
+    alpha,
+    c,
+    d,
+    i,
+    j,
+    kappa,
+    log_reading,
+    mean,
+    n,
+    over_keys,
+    reading,
+    s,
+    theta,
+    v,
+    weight,
+)
 
 F = sp.Function("f")
 P = sp.IndexedBase("p", positive=True)
@@ -28,6 +45,8 @@ TRUE = [
     (over_keys(theta[i] * over_keys(theta[j]), i), SUM**2),
     (sp.Derivative(sp.log(over_keys(sp.exp(s[j]))), s[i]), sp.exp(s[i]) / over_keys(sp.exp(s[j]))),
     (sp.Derivative(over_keys(s[j] ** 2), s[j]), 2 * s[j]),
+    (sp.Derivative(Weight(i, alpha), s[j]), alpha * Weight(i, alpha) * (sp.KroneckerDelta(i, j) - Weight(j, alpha))),
+    (over_keys(Weight(j, alpha) * s[i]), s[i]),
     (sp.KroneckerDelta(i, j) * F(s[j], ANY), sp.KroneckerDelta(i, j) * F(s[i], ANY)),
     (over_keys(s[i] * sp.Sum(v[i, c], (c, 1, d)), i), sp.Sum(over_keys(s[i] * v[i, c], i), (c, 1, d))),
     (sp.Derivative(-over_keys(P[i] * sp.log(P[i]), i), P[i]), -sp.log(P[i]) - 1),
@@ -41,6 +60,8 @@ FALSE = [
     (over_keys(theta[i] + kappa, i), SUM + kappa),
     (sp.sqrt(mean**2), mean),
     (sp.KroneckerDelta(i, j) * F(s[j]), F(s[i])),
+    (Weight(i, alpha), Weight(j, alpha)),
+    (over_keys(Weight(i, alpha), j), sp.Integer(1)),
     (
         sp.KroneckerDelta(TAKEN, j) * sp.Sum(F(i, j) + F(i, 1) ** 2, (i, 1, n)),
         sp.KroneckerDelta(TAKEN, j) * sp.Sum(F(i, i) + F(i, 1) ** 2, (i, 1, n)),

@@ -1,0 +1,89 @@
+// Advantage of each key: the gradient that comes from above, what each score receives of it, and one step along it.
+import { softmax, output, valued, credit, steps } from "laws";
+import { awaken, bars, color, dot, handle, leaders, mount, panel, put, show, svg, triangle } from "./shared.js";
+
+function compute({ tau, eta, gradient, scores, value }) {
+  const count = scores.length;
+  const { weights } = softmax(tau, count, scores);
+  const { utilities } = valued(gradient, value, count, gradient.length);
+  const moved = steps(tau, eta, count, scores, weights, utilities);
+  return {
+    weights, utilities, output: output(weights, value, count, gradient.length).output, ...credit(tau, count, weights, utilities),
+    plain: softmax(tau, count, moved.plain).weights, natural: softmax(tau, count, moved.natural).weights,
+  };
+}
+
+function build({ state, change, replace }) {
+  const axes = ["coordinate 1", "coordinate 2"];
+  const axis = (label) => ({ range: [-2.2, 2.2], ticks: [-2, -1, 0, 1, 2], label });
+  const plane = panel({ title: "Values, output and upstream gradient", height: 300, x: axis(axes[0]), y: axis(axes[1]) });
+  const chart = panel({
+    title: "Utility, advantage, gradient (from pale to full)", height: 300, x: { range: [0.5, 3.5], ticks: [1, 2, 3], label: "key" },
+    y: { range: [-4.2, 4.2], ticks: [-4, -3, -2, -1, 0, 1, 2, 3, 4], label: "" },
+  });
+  const simplex = triangle("One step on the simplex, from the dot");
+  const line = panel({ title: "Weight of each score", height: 289, x: { range: [-3.2, 3.2], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "score" }, y: { range: [-0.06, 1.06], ticks: [0, 0.25, 0.5, 0.75, 1], label: "weight" } });
+
+  const star = svg("path", { d: "M0-9 9 0 0 9-9 0Z", class: "output-mark" });
+  const arrow = svg("line", { class: "arrow query", "data-symbol": "g" });
+  const gradient = handle({
+    panel: plane, label: "upstream gradient", symbol: "g", axes, range: { low: -1, high: 1 }, value: () => state().gradient,
+    move: (point) => change({ gradient: point }), mark: svg("g", { class: "mark query" }, svg("circle", { r: 9 }), svg("text", { "text-anchor": "middle", dy: 3.5 }, "g")),
+  });
+  const values = state().value.map((_, at) => handle({
+    panel: plane, label: `value ${at + 1}`, symbol: "v", key: at, axes, range: { low: -2, high: 2 }, value: () => state().value[at],
+    move: (point) => replace("value", at, point), mark: dot(at),
+  }));
+  const scores = state().scores.map((_, at) => handle({
+    panel: line, label: `score of key ${at + 1}`, symbol: "s", key: at, axes: ["score"], range: { low: -3, high: 3 },
+    value: () => state().scores[at], move: ([score]) => replace("scores", at, score), mark: dot(at),
+  }));
+  plane.picture.append(arrow, star, ...values.map(({ group }) => group), gradient.group);
+  const stems = scores.map((_, at) => svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "w" }));
+  line.picture.append(...stems, ...scores.map(({ group }) => group));
+  const mean = svg("line", { class: "law mean", "data-symbol": "u" });
+  const draw = ["u", "A", "delta"].map((symbol, at) => bars(chart, symbol, 3, { shift: 0.27 * (at - 1), width: 0.24 }));
+  chart.window.append(mean);
+  const routes = ["plain", "natural"].map((name) => ({ name, way: svg("line", { class: `route ${name}`, "data-symbol": "eta" }), end: svg("g", { class: `route ${name}`, "data-symbol": "eta" }, svg("circle", { r: 6 }), svg("text", { x: 9, dy: 3.5 }, name)) }));
+  const here = svg("circle", { r: 7, class: "here", "data-symbol": "w" });
+  simplex.picture.append(...routes.map(({ way }) => way), here, ...routes.map(({ end }) => end));
+
+  return {
+    panels: [plane, chart, line, simplex],
+    update({ gradient: g, scores: s, value }, { weights, output: o, utilities, advantages, gradients, baseline, ...after }) {
+      const at = (point) => `translate(${point.map((part) => part.toFixed(2)).join(" ")})`;
+      const link = (shape, [x1, y1], [x2, y2]) => put(shape, { x1, y1, x2, y2 });
+      gradient.place(plane.to(g));
+      link(arrow, plane.to([0, 0]), plane.to(g));
+      put(star, { transform: at(plane.to(o)) });
+      values.forEach((mark, key) => mark.place(plane.to(value[key])));
+      scores.forEach((mark, key) => {
+        const top = line.to([s[key], weights[key]]);
+        mark.place(top);
+        link(stems[key], [top[0], line.up(0)], top);
+      });
+      [utilities, advantages, gradients].forEach((numbers, which) => draw[which](numbers));
+      link(mean, [chart.across(0.5), chart.up(baseline)], [chart.across(3.5), chart.up(baseline)]);
+      const start = simplex.at(weights);
+      put(here, { cx: start[0], cy: start[1] });
+      for (const { name, way, end } of routes) {
+        link(way, start, simplex.at(after[name]));
+        put(end, { transform: at(simplex.at(after[name])) });
+      }
+    },
+  };
+}
+
+const columns = {
+  count: "scores",
+  names: [["utility", "u"], ["advantage", "A"], ["gradient", "delta"], ["weight", "w"]],
+  of: (_, { utilities, advantages, gradients, weights }) => weights.map((weight, at) => [utilities[at], advantages[at], gradients[at], weight]),
+};
+
+function describe(_, { baseline, weights, plain, natural }) {
+  return `Mean utility g·o ${show(baseline)}. ${leaders(weights)} After a plain step ${plain.map(show).join(", ")}; after a natural one ${natural.map(show).join(", ")}.`;
+}
+
+export function render({ model, el }) {
+  return mount({ model, el, compute, build, columns, describe });
+}
