@@ -27,7 +27,7 @@ def floats(**arguments: ArrayLike) -> tuple[Any, Any, list[Array]]:
     for name, argument in arguments.items():
         try:
             place = device(given[0]) if given else None
-            array = argument[...] if is_array_api_obj(argument) else xp.asarray(argument, device=place)
+            array = argument[...] if is_array_api_obj(argument) else xp.asarray(np.asarray(argument), device=place)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} must be an array of real numbers; got {reprlib.repr(argument)} ({error})"

@@ -351,11 +351,13 @@ class Derivation:
                 mark = '<span class="proved">✓ tested</span>'
             elif equation:
                 mark = f'<span class="given">{verdict}</span>'
-            lines.append(
-                f'<tr{anchor}><td class="left" {LEFT}>{_maths(left and DISPLAY + left)}</td>'
+            sides = (
+                f'<td class="left" {LEFT}>{_maths(left and DISPLAY + left)}</td>'
                 f'<td class="formula" {LEFT}>{_maths(right and DISPLAY + right)}</td>'
-                f'<td class="reason" {LEFT}>{source}{_words(reason)} {mark}</td></tr>'
             )
+            span = "" if left or right else ' colspan="3"'  # a claim that was tested has words alone
+            words = f'<td class="reason"{span} {LEFT}>{source}{_words(reason)} {mark}</td>'
+            lines.append(f"<tr{anchor}>{sides * (not span)}{words}</tr>")
         return "\n".join([*lines, "</table>"])
 
 

@@ -11,6 +11,7 @@ d = Symbol("d", integer=True, positive=True)  # coordinates
 i, j, c = (Symbol(name, integer=True, positive=True) for name in "ijc")
 
 alpha = Symbol("alpha", real=True)  # inverse temperature
+beta = Symbol("beta", positive=True)  # inverse temperature, where it is what a budget buys
 tau = Symbol("tau", positive=True)  # temperature
 target = Symbol("t", real=True)  # the expected score that is asked for
 rho = Symbol("rho", positive=True)  # a budget on the divergence from equal weights
@@ -87,8 +88,13 @@ baseline = over_keys(w[j] * u[j])
 advantage = u[i] - baseline
 score_gradient = w[i] * advantage / tau
 
-# Transport: the cost of any plan p, the cheapest plan and its cost; equal prior weights add tau log n to every cost.
-cost = tau * over_keys(p[j] * log(p[j] / pi0[j])) - over_keys(p[j] * s[j])
+
+def divergence(of, other):
+    """KL(of || other)."""
+    return over_keys(of[j] * log(of[j] / other[j]))
+
+
+# The cost of any plan p, and the cheapest plan; equal prior weights add tau log n to every cost.
+cost = tau * divergence(p, pi0) - over_keys(p[j] * s[j])
 least_cost = -tau * log(over_keys(pi0[j] * exp(s[j] / tau)))
 cheapest = 1 / over_keys(pi0[j] / pi0[i] * exp((s[j] - s[i]) / tau))
-divergence = over_keys(p[j] * log(p[j] / w[j]))

@@ -1,0 +1,257 @@
+"""How far weights may leave ignorance: maximise sum_i p_i s_i, subject to KL(p || equal weights) <= budget, in nats.
+
+The answer is softmax(beta * s), and beta is what the budget pays for. A score of -inf marks a key that is not
+admissible: it gets no weight, and ignorance is equal weights on the others.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from array_api_compat import device, is_array_api_obj
+
+from attnlib._arrays import Array, ArrayLike, broadcast, cast, floats, number, require_scores, weigh, wide
+from attnlib.maxent import kl_divergence
+
+__all__ = ["inverse_temperature", "largest_budget", "route", "samples_to_reject"]
+
+_SERIES = [1 / math.factorial(power) for power in range(14, 1, -1)]  # of exp(x) - 1 - x, over x^2, highest power first
+
+
+def largest_budget(scores: ArrayLike) -> Array:
+    """Give the largest divergence from equal weights that can raise the expected score, log(n) - log(m).
+
+    Parameters
+    ----------
+    scores : array (..., n), real
+        Finite, or -inf for a key that is not admissible.
+
+    Returns
+    -------
+    array (...)
+        n counts the admissible keys, m those among them that share the largest score. 0 if all scores are equal, or if
+        no key is admissible. In float32 for 16-bit scores.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN or +inf, or if there is no axis of keys.
+
+    Examples
+    --------
+    log(4) - log(2) = log(2) = 0.693147:
+
+    >>> print(f"{largest_budget([3.0, 3.0, 1.0, 0.0]):.6f}")
+    0.693147
+
+    References
+    ----------
+    The divergence of equal weights on the m best keys from equal weights on all.
+    """
+    xp, dtype, scores = _scores(scores)
+    return cast(xp, _cap(xp, scores), wide(xp, dtype))
+
+
+def inverse_temperature(scores: ArrayLike, budget: ArrayLike) -> Array:
+    """Find the beta for which softmax(beta * scores) spends the budget exactly.
+
+    Parameters
+    ----------
+    scores : array (..., n), real
+        Finite, or -inf for a key that is not admissible.
+    budget : number or array (...), real
+        In nats, from 0 to `largest_budget(scores)`. Batch shapes broadcast.
+
+    Returns
+    -------
+    array (...)
+        Not negative, and growing with the budget: 0 for none, inf for the largest. KL(softmax(beta * scores) || equal
+        weights) is the budget to 1e-12. 1 / beta is the price: what one more nat adds to the expected score. Scores
+        times c need beta / c. In float32 for 16-bit scores.
+
+    Raises
+    ------
+    ValueError
+        If a budget is negative or above the largest, which the message states; if a score is NaN or +inf; if shapes do
+        not match; if a torch tensor asks for its gradient, which this function does not give.
+
+    Examples
+    --------
+    The weights (0.9, 0.1) of two keys one apart are the softmax at beta = log 9 = 2.197225, and they spend
+    log 2 + 0.9 log 0.9 + 0.1 log 0.1 = 0.368064:
+
+    >>> import math
+    >>> budget = math.log(2) + 0.9 * math.log(0.9) + 0.1 * math.log(0.1)
+    >>> print(f"{inverse_temperature([1.0, 0.0], budget):.6f}")
+    2.197225
+
+    References
+    ----------
+    The multiplier of the constraint that the testing post leaves out; Cover and Thomas (2006), section 11.8.
+    """
+    xp, dtype, scores, budget = _given(scores, budget)
+    return cast(xp, _solve(xp, scores, budget), wide(xp, dtype))
+
+
+@np.errstate(invalid="ignore")
+def route(scores: ArrayLike, budget: ArrayLike) -> Array:
+    """Find the weights with the largest expected score among those within the budget.
+
+    Parameters
+    ----------
+    scores, budget
+        As for `inverse_temperature`.
+
+    Returns
+    -------
+    array (..., n)
+        softmax(beta * scores) with beta = `inverse_temperature(scores, budget)`; equal weights on the best keys for the
+        largest budget. Unchanged when a number is added to all scores, or all are multiplied by one above zero. A row
+        without an admissible key is all zero.
+
+    Raises
+    ------
+    ValueError
+        As `inverse_temperature`.
+
+    Examples
+    --------
+    >>> import math
+    >>> route([1.0, 0.0], math.log(2) + 0.9 * math.log(0.9) + 0.1 * math.log(0.1)).round(6)
+    array([0.9, 0.1])
+
+    References
+    ----------
+    As for `inverse_temperature`.
+    """
+    xp, dtype, scores, budget = _given(scores, budget)
+    below = _below_best(xp, scores)
+    beta = _solve(xp, scores, budget)[..., None]
+    unchanged = (below == 0) | (below == -math.inf)  # whatever beta, which may be 0 or inf
+    return cast(xp, weigh(xp, xp.where(unchanged, below, beta * below))[0], dtype)
+
+
+def samples_to_reject(p: ArrayLike, *, error: float = 0.05) -> Array:
+    """Estimate how many keys must be drawn from p until equal weights are rejected, log(1 / error) / KL(p || equal).
+
+    Parameters
+    ----------
+    p : array (..., n), real
+        Weights: none negative, with the sum 1.
+    error : float
+        Above 0 and below 1: the probability of rejecting equal weights although they hold.
+
+    Returns
+    -------
+    array (...)
+        Not rounded; inf for equal weights. It is right for many draws, with the probability of a miss merely bounded
+        (Stein's lemma), and it is the mean number of draws of a test that stops once the likelihood ratio says
+        1 / error (Wald). For few draws it is an order of magnitude. In float32 for 16-bit weights.
+
+    Raises
+    ------
+    ValueError
+        If p holds no weights, or error is not between 0 and 1.
+
+    Examples
+    --------
+    All weight on one of 20 keys: log(20) / log(20) = 1 draw.
+
+    >>> print(f"{samples_to_reject([1.0] + 19 * [0.0]):.6f}")
+    1.000000
+
+    References
+    ----------
+    Cover and Thomas (2006), Theorem 11.8.3; Wald (1945).
+    """
+    error = number("error", error, above_zero=True)
+    if error >= 1:
+        raise ValueError(f"error must be above 0 and below 1; got {error}")
+    xp, dtype, (p,) = floats(p=p)
+    divergence = kl_divergence(cast(xp, p, wide(xp, dtype)))
+    some = divergence > 0
+    return xp.where(some, math.log(1 / error) / xp.where(some, divergence, 1.0), math.inf)
+
+
+def _scores(scores: ArrayLike) -> tuple[Any, Any, Array]:
+    """Return namespace, dtype, and the scores in float64, where a budget can be held to 1e-12."""
+    xp, dtype, (scores,) = floats(scores=scores)
+    if scores.ndim < 1:
+        raise ValueError(f"scores must have shape (..., n); got {tuple(scores.shape)}")
+    require_scores(xp, scores)
+    return xp, dtype, cast(xp, scores, xp.float64)
+
+
+def _given(scores: ArrayLike, budget: ArrayLike) -> tuple[Any, Any, Array, Array]:
+    for name, argument in (("scores", scores), ("budget", budget)):
+        if getattr(argument, "requires_grad", False):
+            raise ValueError(f"{name} must not ask for a gradient, which is not given here; detach it")
+    xp, dtype, wide_scores = _scores(scores)
+    if is_array_api_obj(budget) and not isinstance(budget, np.generic):
+        _, rounded, (_, budget) = floats(scores=scores, budget=budget)
+    else:  # a plain number keeps its digits, whatever the scores' dtype
+        rounded, (budget,) = xp.float64, floats(budget=budget)[2]
+    scores, budget = wide_scores, xp.asarray(budget, dtype=xp.float64, device=device(wide_scores))
+    broadcast("batch dimensions of scores, and budget,", tuple(scores.shape[:-1]), tuple(budget.shape))
+    cap = _cap(xp, scores)
+    slack = 1 + 4 * float(xp.finfo(rounded).eps)  # the largest budget, rounded, is the largest budget
+    wrong = ~((budget >= 0) & (budget <= cap * slack))  # true for NaN too
+    if xp.any(wrong):
+        got, largest = (float(x[wrong][0]) for x in xp.broadcast_arrays(budget, cap))
+        raise ValueError(f"budget must be from 0 to the largest that can be spent, {largest:.12g}; got {got:.12g}")
+    return xp, dtype, scores, budget
+
+
+def _below_best(xp: Any, scores: Array) -> Array:
+    """Return how far each score is above the best one: 0 or less, and -inf where the key is not admissible."""
+    if scores.shape[-1] == 0:
+        return scores
+    best = xp.max(scores, axis=-1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        below = xp.where(scores == best, 0.0, scores - best)
+    if xp.any((below == -math.inf) & (scores > -math.inf)):
+        raise ValueError("scores must have differences that float64 can hold; got larger ones")
+    return xp.where(best > -math.inf, below, -math.inf)
+
+
+def _cap(xp: Any, scores: Array) -> Array:
+    below = _below_best(xp, scores)
+    count, best = (xp.sum(cast(xp, which, xp.float64), axis=-1) for which in (below > -math.inf, below == 0))
+    some = best > 0
+    return xp.where(some, xp.log(xp.where(some, count, 1.0)) - xp.log(xp.where(some, best, 1.0)), 0.0)
+
+
+@np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore")
+def _solve(xp: Any, scores: Array, budget: Array) -> Array:
+    """Return beta, by halving an interval of its logarithm: the divergence grows with it."""
+    below, cap = _below_best(xp, scores), _cap(xp, scores)
+    admissible = below > -math.inf
+    span = -xp.min(xp.where(admissible, below, 0.0), axis=-1) if scores.shape[-1] else cap
+    unit = xp.where(span > 0, span, 1.0)
+    scaled = below / unit[..., None]  # from -1 to 0: scores of any size are alike
+    low, high = (xp.zeros_like(budget + cap) + end for end in (-720.0, 720.0))
+    for _ in range(64):
+        middle = (low + high) / 2
+        spent = _divergence(xp, scaled, admissible, xp.exp(middle))
+        low, high = xp.where(spent < budget, middle, low), xp.where(spent < budget, high, middle)
+    beta = xp.exp(high) / unit
+    return xp.where(budget == 0, 0.0, xp.where(budget >= cap, math.inf, beta))
+
+
+def _divergence(xp: Any, scaled: Array, admissible: Array, beta: Array) -> Array:
+    """Return KL(softmax(beta * scaled) || equal weights on the admissible keys), with all digits also near zero."""
+    count = xp.sum(cast(xp, admissible, xp.float64), axis=-1)
+    known = xp.where(admissible, scaled, 0.0)
+    exponents = beta[..., None] * known
+    masses = xp.where(admissible, xp.exp(exponents), 0.0)
+    total = xp.sum(masses, axis=-1)
+    far = xp.sum(masses * exponents, axis=-1) / total - xp.log(total / count)
+    # Near equal weights that is the small difference of large numbers; about the mean score it is not.
+    centred = xp.where(admissible, known - (xp.sum(known, axis=-1) / count)[..., None], 0.0)
+    small = xp.where(beta < 0.5, beta, 0.0)[..., None] * centred
+    series = small * 0.0
+    for coefficient in _SERIES:
+        series = series * small + coefficient
+    excess = xp.sum(small**2 * series, axis=-1) / count  # the mean of exp(x) - 1 - x, where x has the mean zero
+    near = xp.sum(small * xp.expm1(small), axis=-1) / count / (1 + excess) - xp.log1p(excess)
+    return xp.where(beta < 0.5, near, far)

@@ -1,0 +1,115 @@
+"""KL budget: how far the weights may leave ignorance, what that buys, and what one more nat would cost."""
+
+import numpy as np
+from sympy import Symbol, exp, log
+
+from attnlib import evidence, figures, formulas
+from attnlib.codegen import Law
+from attnlib.formulas import beta, i, j, n, over_keys, rho, s, w
+from attnlib.layer import softmax
+from attnlib.maxent import kl_divergence
+from attnlib.widgets.base import Quantity, Widget
+
+_top, _error = Symbol("top", real=True), Symbol("error", positive=True)
+_masses = over_keys(exp(beta * (s[j] - _top)))
+_expected = over_keys(s[j] * exp(beta * (s[j] - _top))) / _masses
+_spent = beta * over_keys((s[j] - _top) * exp(beta * (s[j] - _top))) / _masses - log(_masses / n)
+_weight = formulas.weight.subs(formulas.alpha, beta)
+
+
+class KLBudget(Widget):
+    """Weights within a budget on their divergence from equal weights, and the curve of what a budget buys.
+
+    Parameters
+    ----------
+    budget : float in [0, 2.8]
+        In nats. What exceeds the largest useful budget is not spent.
+    scores : n numbers within [-3, 3]
+    presets, name
+        As in `Widget`.
+
+    Examples
+    --------
+    >>> even = KLBudget(scores=[1, 0], budget=0)
+    >>> even.weights, even.expectation, even.draws  # no budget, no preference, nothing to find out
+    (array([0.5, 0.5]), 0.5, inf)
+    """
+
+    kind = "evidence"
+    title = "KL budget"
+    laws = (
+        Law("softmax", (beta, n, s), {"weights": (_weight, (i, 1, n))}),
+        Law("bought", (beta, n, s, _top), {"spent": _spent, "expectation": _expected, "price": 1 / beta}),
+        Law("ignorance", (n,), {"largest": log(n)}),
+        Law("testing", (_error, rho), {"draws": log(1 / _error) / rho}),
+    )
+    formula = (
+        (w[i], _weight),
+        (rho, over_keys(w[j] * log(n * w[j]))),
+    )
+    legend = (
+        ["s", "s", "scores"],
+        ["beta", "β", "inverse temperature, 1/price"],
+        ["w", "w", "weights"],
+        ["rho", "ρ", "budget that is spent"],
+    )
+
+    budget = Quantity(0.3, low=0, high=2.8, label="ρ")
+    scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3, per_key=True)
+
+    error = 0.05  # of rejecting ignorance although it holds
+
+    @property
+    def spent(self):
+        """The budget, or the largest that can be spent."""
+        return min(self.budget, float(evidence.largest_budget(self.scores)))
+
+    @property
+    def beta(self):
+        """The inverse temperature that spends it; inf where all of it cannot be spent."""
+        return float(evidence.inverse_temperature(self.scores, self.spent))
+
+    @property
+    def price(self):
+        """What one more nat adds to the expected score."""
+        return np.inf if self.beta == 0 else 1 / self.beta
+
+    @property
+    def weights(self):
+        """The best weights within the budget, shape (n,)."""
+        return evidence.route(self.scores, self.spent)
+
+    @property
+    def expectation(self):
+        """The expected score."""
+        return float(self.weights @ np.array(self.scores))
+
+    @property
+    def draws(self):
+        """About how many keys must be drawn from the weights until equal weights are rejected."""
+        return float(evidence.samples_to_reject(self.weights, error=self.error))
+
+    def draw(self, left, right):
+        at = np.arange(len(self.scores))
+        left.bar(at + 1, self.weights, color=[figures.KEYS[key % 8] for key in at])
+        left.axhline(1 / at.size, color=figures.MUTED, linestyle="--", linewidth=1)
+        left.set(xlabel="key", xticks=at + 1, ylabel="weight", ylim=(0, 1), title="Weights; dashed, equal ones")
+        scores = np.array(self.scores)
+        grid = np.append(np.geomspace(1e-3, 200, 200), 1e6)[:, None] / max(np.ptp(scores), 1e-9)
+        weights = softmax(grid * scores)
+        right.plot(kl_divergence(weights), weights @ scores, color=figures.INK)
+        ends = np.array([max(self.spent - 0.5, 0), self.spent + 0.5])
+        if np.isfinite(self.price):
+            right.plot(ends, self.expectation + self.price * (ends - self.spent), color=figures.ACCENT, linewidth=1.2)
+        right.plot(self.spent, self.expectation, "o", color=figures.INK)
+        right.set(
+            xlabel="budget ρ", ylabel="expected score", xlim=(0, np.log(at.size) + 0.3), title="What a budget buys"
+        )
+
+    def describe(self):
+        weights = ", ".join(f"key {at + 1} {weight:.4f}" for at, weight in enumerate(self.weights))
+        return (
+            f"A budget of {self.budget:.4g} nats, of which {self.spent:.4f} can be spent, buys β = {self.beta:.4g} and "
+            f"the expected score {self.expectation:.4f}; the weights are {weights}. About {self.draws:.3g} draws would "
+            f"reject equal weights, with an error of {self.error:.0%}."
+        )
