@@ -211,6 +211,10 @@ class _Latex(PositiveFirst, LatexPrinter):
     def _print_Indexed(self, expr):
         return f"{self._print(expr.base.label)}_{{{' '.join(map(self._print, expr.indices))}}}"
 
+    def _print_UnevaluatedExpr(self, expr):
+        inner = expr.args[0]  # sympy leaves out the brackets, also after a minus
+        return rf"\left({self._print(inner)}\right)" if inner.is_Add else self._print(inner)
+
     def _print_Derivative(self, expr):
         if hasattr(expr.expr, "unfold") and len(expr.variables) == 1:  # one letter: it fits above the line
             return rf"\frac{{\partial {self._print(expr.expr)}}}{{\partial {self._print(expr.variables[0])}}}"

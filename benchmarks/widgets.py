@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from attnlib.widgets import QueryPlane, VarianceAgainstScore, static_files
+from attnlib.widgets import MaximumEntropyDial, PlanSimplex, QueryPlane, VarianceAgainstScore, static_files
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from conftest import launch
@@ -38,7 +38,12 @@ def main():
     """Drag the first handle of each widget and print median and 95th percentile."""
     grid = [[(at % 4) * 1.2 - 1.8, (at // 4) * 1.2 - 1.8] for at in range(16)]
     line = [at / 3 - 2.5 for at in range(16)]
-    widgets = [QueryPlane(key=grid, value=grid), VarianceAgainstScore(scores=line, value=line)]
+    widgets = [
+        QueryPlane(key=grid, value=grid),
+        VarianceAgainstScore(scores=line, value=line),
+        MaximumEntropyDial(scores=line),
+        PlanSimplex(),
+    ]
     print(f"{'widget, 16 keys':36}{'median ms':>10}{'95 % ms':>10}")
     with sync_playwright() as driver:
         page = launch(driver).new_page()

@@ -8,10 +8,10 @@ import sympy as sp
 import torch
 from scipy.stats import norm
 
-from attnlib import attention, backward, formulas, likelihood, maxent, softmax
+from attnlib import attention, backward, evidence, formulas, likelihood, maxent, softmax, transport
 from attnlib.codegen import JAVASCRIPT_LOOPS, Law
 from attnlib.formulas import alpha, c, d, i, j, n, over_keys, s
-from attnlib.widgets import KeyAdvantage, MaximumEntropyDial, QueryPlane, VarianceAgainstScore
+from attnlib.widgets import KeyAdvantage, KLBudget, MaximumEntropyDial, PlanSimplex, QueryPlane, VarianceAgainstScore
 
 SHARED = Law(
     "shared",
@@ -21,7 +21,15 @@ SHARED = Law(
         "terms": (sp.exp(-alpha * s[i]) / (1 + sp.exp(-alpha * s[i])) + sp.sqrt(n), (i, 1, n)),
     },
 )
-LAWS = [SHARED, *QueryPlane.laws, *VarianceAgainstScore.laws, *MaximumEntropyDial.laws, *KeyAdvantage.laws]
+LAWS = [
+    SHARED,
+    *QueryPlane.laws,
+    *VarianceAgainstScore.laws,
+    *MaximumEntropyDial.laws,
+    *PlanSimplex.laws,
+    *KLBudget.laws,
+    *KeyAdvantage.laws,
+]
 
 
 def sample(law, rng):
@@ -71,7 +79,7 @@ def test_all_engines_agree_with_fifty_digits(law, evaluate):
         for key, value in exact.items():
             wanted = np.array(value, dtype=float)
             # A sum of terms of both signs may be near zero: errors are relative to the terms' size.
-            size = np.abs(wanted).max() + (1e-2 if law.results[key][0].has(sp.Add) else 0)
+            size = np.abs(wanted).max() + (1e-2 if law.results[key][0].has(sp.Add, sp.log) else 0)
             for found in (by_numpy[key], by_torch[key].numpy(), javascript[key]):
                 assert np.abs(np.array(found, dtype=float) - wanted).max() <= 1e-13 * max(size, 1e-300) * 10
 
@@ -109,6 +117,37 @@ def test_laws_agree_with_the_library():
     weights = by_laws[1](1.3, 6, scored)["weights"]
     output = by_laws[2](weights, value, 6, 2)["output"]
     np.testing.assert_allclose(output, attention(query, key, value, scale=1.3)[0], rtol=1e-12)
+
+
+def test_laws_of_transport_agree_with_the_library():
+    rng = np.random.default_rng(10)
+    raw, prior, tried = rng.normal(size=6), rng.dirichlet(np.ones(6)), rng.dirichlet(np.ones(6))
+    tried = np.append(tried[:-2], [tried[-2:].sum(), 0])  # at the boundary, where 0 log 0 is 0
+    place, cheapest, price, apart = (law.numpy() for law in PlanSimplex.laws)
+    weights = cheapest(0.7, 6, raw, prior)["weights"]
+    np.testing.assert_allclose(weights, transport.plan(raw, temperature=0.7, prior=prior), rtol=1e-13)
+    cost, least = transport.objective(np.array([tried, weights]), raw, temperature=0.7, prior=prior)
+    found = price(0.7, 6, raw, prior, tried)
+    np.testing.assert_allclose([found["cost"], found["excess"]], [cost, cost - least], rtol=1e-12)
+    divergence = apart(0.7, 6, tried, weights)["divergence"]
+    np.testing.assert_allclose(divergence, 0.7 * maxent.kl_divergence(tried, weights), rtol=1e-12)
+    for point in ((0.4, 0.3), (0.0, 1.0), (1.0, 1.0), (0.0, 0.5), (1.0, 0.5)):
+        found = list(place(*point).values())
+        np.testing.assert_allclose(found, PlanSimplex(point=point).plan, rtol=0, atol=1e-16)
+        assert min(found) >= 0 and np.isclose(sum(found), 1)
+
+
+def test_laws_of_the_budget_agree_with_the_library():
+    raw = np.random.default_rng(9).normal(size=6)
+    by_softmax, bought, ignorance, testing = (law.numpy() for law in KLBudget.laws)
+    weights = softmax(1.3 * raw)
+    np.testing.assert_allclose(by_softmax(1.3, 6, raw)["weights"], weights, rtol=1e-13)
+    found = bought(1.3, 6, raw, raw.max())
+    np.testing.assert_allclose(found["spent"], maxent.kl_divergence(weights), rtol=1e-12)
+    np.testing.assert_allclose(found["expectation"], weights @ raw, rtol=1e-12)
+    np.testing.assert_allclose(1 / found["price"], evidence.inverse_temperature(raw, found["spent"]), rtol=1e-12)
+    np.testing.assert_allclose(ignorance(6)["largest"], evidence.largest_budget(raw), rtol=1e-15)
+    np.testing.assert_allclose(testing(0.05, found["spent"])["draws"], evidence.samples_to_reject(weights), rtol=1e-12)
 
 
 def test_laws_of_the_backward_pass_agree_with_the_library():

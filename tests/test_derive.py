@@ -208,6 +208,13 @@ def test_a_claim_is_recorded_as_tested_only_if_it_held():
         equation("testing-limit", SHARES, weight)
 
 
+def test_what_is_held_back_keeps_its_brackets():
+    held = sp.UnevaluatedExpr
+    shown = Derivation(kappa - held(alpha - mean), "x").step(kappa - alpha + mean, "open")._repr_latex_()
+    assert r"\kappa - \left(\alpha - \mu\right)" in shown
+    assert r"2 \left(\alpha - \mu\right)" in Derivation(2 * held(alpha - mean), "x")._repr_latex_()
+
+
 def test_every_medium_shows_every_step_and_escapes_it():
     proof = together(Derivation(weight, "w_i").step(SHARES, "if \\(a < b\\) & so"), Derivation(SUM).sign(">", "sum"))
     page, tex = proof._repr_html_(), proof._repr_latex_()

@@ -8,11 +8,25 @@ import numpy as np
 import pytest
 import traitlets
 
-from attnlib.widgets import QueryPlane, VarianceAgainstScore, static_files
+from attnlib.widgets import (
+    FourRoads,
+    KeyAdvantage,
+    KLBudget,
+    MaximumEntropyDial,
+    PlanSimplex,
+    QueryPlane,
+    VarianceAgainstScore,
+    static_files,
+)
 
 KINDS = {
     "layer": (QueryPlane, "chapters/01-layer.html", "query-plane"),
     "likelihood": (VarianceAgainstScore, "chapters/02-likelihood.html", "variance-against-score"),
+    "maxent": (MaximumEntropyDial, "chapters/03-maxent.html", "maximum-entropy-dial"),
+    "transport": (PlanSimplex, "chapters/04-transport.html", "plan-simplex"),
+    "evidence": (KLBudget, "chapters/05-evidence.html", "kl-budget"),
+    "backward": (KeyAdvantage, "chapters/06-backward.html", "key-advantage"),
+    "one_formula": (FourRoads, "chapters/07-one-formula.html", "four-roads"),
 }
 # What each widget shows, by the library; and which of these are sums of terms of both signs, so that their errors are
 # relative to the terms and not to the sum.
@@ -24,8 +38,65 @@ WANTED = {
         "estimate": w.estimate.mean[0],
         "deviation": w.standard_deviation,
     },
+    "maxent": lambda w: {
+        "expectation": w.expectation,
+        "alpha": w.alpha,
+        "weights": w.weights,
+        "entropy": w.entropy,
+        "dual": w.dual,
+    },
+    "transport": lambda w: {
+        "plan": w.plan,
+        "weights": w.weights,
+        "cost": w.cost,
+        "excess": w.excess,
+        "divergence": w.divergence,
+    },
+    "evidence": lambda w: {
+        "weights": w.weights,
+        "spent": w.spent,
+        "expectation": w.expectation,
+        "price": w.price,
+        "draws": w.draws,
+    },
+    "one_formula": lambda w: {
+        "alpha": w.alpha,
+        "temperature": w.temperature,
+        "expectation": w.expectation,
+        "budget": w.budget,
+        "likelihood": w.by_likelihood,
+        "entropy": w.by_entropy,
+        "spending": w.by_budget,
+        "weights": w.by_transport,
+    },
+    "backward": lambda w: {
+        "weights": w.weights,
+        "output": w.output,
+        "utilities": w.utilities,
+        "advantages": w.advantages,
+        "gradients": w.gradients,
+        "plain": w.plain,
+        "natural": w.natural,
+    },
 }
-SIGNED = {"scores", "output", "estimate"}
+SIGNED = {
+    "scores",
+    "output",
+    "estimate",
+    "alpha",
+    "expectation",
+    "price",
+    "utilities",
+    "advantages",
+    "gradients",
+    "plan",
+    "cost",
+    "budget",
+    "entropy",
+    "spending",
+    "excess",
+    "divergence",
+}
 
 
 def first_slider(kind):
@@ -241,7 +312,8 @@ def test_symbols_and_marks_light_each_other(kind, open_widget):
         button.click()
         assert button.get_attribute("aria-pressed") == "false"
     tab.mouse.move(5, 5)
-    widget.locator("math [data-symbol=v]").first.hover()
+    symbol = widget.locator("g.handle").first.get_attribute("data-symbol")
+    widget.locator(f"math [data-symbol={symbol}]").first.hover()
     assert lit.count() > 0
     tab.mouse.move(5, 5)
     tab.locator("h1").click()

@@ -24,6 +24,7 @@ const write = (node, text) => {
 
 /** A number to four digits, with a true minus sign. */
 export function show(number) {
+  if (number === Infinity) return "∞";
   const size = Math.abs(number);
   const text = size === 0 || (size >= 1e-3 && size < 1e4) ? number.toFixed(size < 10 ? 4 : 2) : number.toExponential(3);
   return text.replace(/-/g, "−");
@@ -140,16 +141,20 @@ export function leaders(weights) {
 const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
 
 const round = (value) => Math.round(value * 100) / 100;
+const brief = (value) => `${Number(value.toPrecision(6))}`;
 
-/** A mark that pointer and arrow keys move. `axes` names the coordinates that move, `move` receives the new ones. */
+/**
+ * A mark that pointer and arrow keys move. `axes` names the coordinates that move, `move` receives the new ones;
+ * `range` is { low, high }, or a function that gives it where it depends on the state; steps are then shares of it. */
 export function handle({ panel, label, symbol, key, axes, value, range, move, mark }) {
   const group = svg("g", {
     class: "handle", tabindex: 0, ...OWN_KEYS, role: "slider", "data-symbol": symbol, "aria-label": label,
     "aria-roledescription": axes.length === 2 ? "point in the plane" : "point on a line",
-    "aria-valuemin": range.low, "aria-valuemax": range.high,
   }, svg("circle", { r: 15, class: "target" }), mark);
   if (key !== undefined) group.dataset.key = key;
-  const set = (point) => move(point.map((coordinate) => round(clamp(coordinate, range))));
+  const moving = typeof range === "function";
+  const reach = () => (moving ? range() : range);
+  const set = (point) => move(point.map((coordinate) => clamp(moving ? coordinate : round(coordinate), reach())));
   // The point of the mark that was grabbed stays under the pointer; the page may scroll meanwhile.
   let grabbed = null;
   const pointed = (event) => panel.from(event, panel.picture.getBoundingClientRect());
@@ -167,10 +172,11 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) group.addEventListener(end, () => (grabbed = null));
   group.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const step = event.shiftKey ? 0.01 : 0.1;
-    const steps = { ArrowRight: [step, 0], ArrowLeft: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step], PageUp: [0, 1], PageDown: [0, -1] }[event.key];
+    const unit = moving ? (reach().high - reach().low) / 5 : 1;
+    const step = (event.shiftKey ? 0.01 : 0.1) * unit;
+    const steps = { ArrowRight: [step, 0], ArrowLeft: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step], PageUp: [0, unit], PageDown: [0, -unit] }[event.key];
     const now = [value()].flat();
-    const ends = { Home: range.low, End: range.high };
+    const ends = { Home: reach().low, End: reach().high };
     if (event.key in ends) set([ends[event.key], ...now.slice(1)]);
     else if (steps) set(axes.length === 2 ? now.map((part, at) => part + steps[at]) : [now[0] + steps[0] + steps[1]]);
     else return;
@@ -181,7 +187,8 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
     place([left, top]) {
       const now = [value()].flat();
       put(group, {
-        transform: `translate(${left.toFixed(2)} ${top.toFixed(2)})`, "aria-valuenow": `${now[0]}`,
+        transform: `translate(${left.toFixed(2)} ${top.toFixed(2)})`, "aria-valuenow": brief(now[0]),
+        "aria-valuemin": brief(reach().low), "aria-valuemax": brief(reach().high),
         "aria-valuetext": now.map((part, at) => `${axes[at]} ${show(part)}`).join(", "),
       });
     },
@@ -195,6 +202,19 @@ export const color = (key) => `--key: var(--key-${(key % 8) + 1})`;
 export const dot = (key, radius = 9) =>
   svg("g", { class: "mark" }, svg("circle", { r: radius, class: "fill", style: color(key) }),
     fill(svg("text", { "text-anchor": "middle", dy: 3.5 }), {}, [`${key + 1}`]));
+
+/** A panel with the simplex of three keys: every point of a triangle is a set of weights, every corner one key alone. */
+export function triangle(title) {
+  const frame = panel({ title, height: 289, x: { range: [-0.08, 1.08], ticks: [], label: "" }, y: { range: [-0.08, 1.08], ticks: [], label: "" } });
+  const at = (weights) => frame.to([weights[1] + weights[2] / 2, weights[2]]);
+  const corners = [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map(at);
+  frame.picture.append(svg("polygon", { class: "simplex", points: corners.join(" ") }), ...corners.map(([x, y], key) => {
+    const mark = dot(key, 8);
+    mark.setAttribute("transform", `translate(${x} ${y})`);
+    return mark;
+  }));
+  return { ...frame, at };
+}
 
 /**
  * Builds a widget in `el`: formula, pictures, sliders, numbers, presets, status line.

@@ -1,0 +1,115 @@
+"""Maximum-entropy dial: ask for an expected score, and see the most even weights that give it."""
+
+import numpy as np
+from sympy import Symbol, exp
+
+from attnlib import figures, formulas
+from attnlib.codegen import Law
+from attnlib.formulas import alpha, i, j, n, p, s, target, w, x
+from attnlib.layer import softmax
+from attnlib.maxent import entropy, maximum_entropy
+from attnlib.widgets.base import Quantity, Widget
+
+_dial, _low, _high, _dual = (Symbol(name, real=True) for name in ("dial", "s_min", "s_max", "D"))
+
+
+class MaximumEntropyDial(Widget):
+    """Scores on a line, an expected score to be met, and the weights of largest entropy that meet it.
+
+    Parameters
+    ----------
+    dial : float in [0.02, 0.98]
+        Where the expected score lies between the smallest score (0) and the largest (1).
+    scores : n numbers
+        Within [-3, 3].
+    presets, name
+        As in `Widget`.
+
+    Examples
+    --------
+    Scores 0, 1, 2 and the expectation 0 + 0.75 * (2 - 0) = 1.5:
+
+    >>> dialled = MaximumEntropyDial(scores=[0.0, 1.0, 2.0], dial=0.75)
+    >>> dialled.expectation, dialled.weights.round(4), round(dialled.alpha, 4)
+    (1.5, array([0.1162, 0.2676, 0.6162]), 0.8341)
+    """
+
+    kind = "maxent"
+    title = "Maximum-entropy dial"
+    laws = (
+        Law("asked", (_dial, _low, _high), {"expectation": _low + _dial * (_high - _low)}),
+        Law("balance", (alpha, target, n, s), {"slope": formulas.dual_slope}),
+        Law("tilted", (alpha, n, s), {"weights": (formulas.weight, (i, 1, n)), "mean": formulas.expected_score}),
+        Law("bound", (alpha, target, n, s), {"dual": formulas.dual, "share": 1 / exp(formulas.dual)}),
+        Law("tangent", (alpha, target, _dual, x), {"height": _dual + alpha * (target - x)}),
+        Law("evenness", (n, p), {"entropy": formulas.entropy}),
+    )
+    formula = (
+        (target, _low + _dial * (_high - _low)),
+        (w[i], formulas.weight),
+        (formulas.over_keys(w[j] * s[j]), target),
+        (Symbol("H"), formulas.entropy.xreplace({p[j]: w[j]})),
+        (_dual, formulas.dual),
+    )
+    legend = (
+        ["s", "s", "scores"],
+        ["t", "t", "expected score"],
+        ["w", "w", "weights"],
+        ["alpha", "α", "inverse temperature"],
+        ["H", "H", "entropy"],
+        ["D", "D", "dual"],
+    )
+
+    dial = Quantity(0.75, low=0.02, high=0.98, label="dial")
+    scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3, per_key=True)
+
+    @property
+    def expectation(self):
+        """The expected score that is asked for."""
+        low, high = min(self.scores), max(self.scores)
+        return low + self.dial * (high - low)
+
+    @property
+    def alpha(self):
+        """The multiplier of the expected score: the inverse temperature; 0 if all scores are equal."""
+        return float(maximum_entropy(np.array(self.scores), self.expectation).multipliers)
+
+    @property
+    def weights(self):
+        """The weights of largest entropy with that expected score, shape (n,)."""
+        return maximum_entropy(np.array(self.scores), self.expectation).weights
+
+    @property
+    def entropy(self):
+        """The entropy of the weights, the largest that can be had."""
+        return float(entropy(self.weights))
+
+    @property
+    def dual(self):
+        """The dual at its minimum, log Z − αt; equal to the entropy."""
+        return float(np.log(np.exp(self.alpha * (np.array(self.scores) - self.expectation)).sum()))
+
+    def draw(self, left, right):
+        for at, (score, weight) in enumerate(zip(self.scores, self.weights, strict=True)):
+            color = figures.KEYS[at % 8]
+            left.bar(score, weight, width=0.16, color=color, alpha=0.75)
+            left.scatter(score, 0, s=110, color=color, zorder=3, clip_on=False)
+            left.text(score, 0, f"{at + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8, zorder=4)
+        left.scatter(self.expectation, -0.16, marker="^", s=120, color=figures.INK)
+        left.set(xlabel="score", title="Weights, balanced at t", xlim=(-3.3, 3.3), ylim=(-0.24, 1.05))
+        if min(self.scores) < max(self.scores):
+            spread = max(self.scores) - min(self.scores)
+            tilted = softmax(30 * np.linspace(-1, 1, 121)[:, None] ** 3 / spread * np.array(self.scores))
+            right.plot(tilted @ self.scores, entropy(tilted), color=figures.ACCENT)
+        line = np.array([-3.2, 3.2])
+        right.plot(line, self.entropy - self.alpha * (line - self.expectation), color=figures.MUTED, linestyle="--")
+        right.scatter(self.expectation, self.entropy, s=60, color=figures.INK, zorder=3)
+        right.set(xlabel="expected score", title="Largest entropy, and its tangent", xlim=(-3.3, 3.3))
+        right.set(ylim=(-0.1, np.log(len(self.scores)) + 0.4))
+
+    def describe(self):
+        weights = ", ".join(f"key {at + 1} {weight:.4f}" for at, weight in enumerate(self.weights))
+        return (
+            f"For the expected score {self.expectation:.4f} the weights are {weights}; "
+            f"α = {self.alpha:.4f}, entropy {self.entropy:.4f}, dual {self.dual:.4f}."
+        )
