@@ -211,9 +211,13 @@ class _Latex(PositiveFirst, LatexPrinter):
     def _print_Indexed(self, expr):
         return f"{self._print(expr.base.label)}_{{{' '.join(map(self._print, expr.indices))}}}"
 
-    def _print_UnevaluatedExpr(self, expr):
-        inner = expr.args[0]  # sympy leaves out the brackets, also after a minus
-        return rf"\left({self._print(inner)}\right)" if inner.is_Add else self._print(inner)
+    # sympy leaves out the brackets of what is held back: after a minus, and where it begins with one in a product.
+    def _needs_add_brackets(self, expr):
+        return (isinstance(expr, sp.UnevaluatedExpr) and expr.args[0].is_Add) or super()._needs_add_brackets(expr)
+
+    def _needs_mul_brackets(self, expr, first=False, last=False):
+        inner = expr.args[0] if isinstance(expr, sp.UnevaluatedExpr) else expr
+        return (inner.could_extract_minus_sign() and not first) or super()._needs_mul_brackets(expr, first, last)
 
     def _print_Derivative(self, expr):
         if hasattr(expr.expr, "unfold") and len(expr.variables) == 1:  # one letter: it fits above the line

@@ -210,9 +210,14 @@ def test_a_claim_is_recorded_as_tested_only_if_it_held():
 
 def test_what_is_held_back_keeps_its_brackets():
     held = sp.UnevaluatedExpr
-    shown = Derivation(kappa - held(alpha - mean), "x").step(kappa - alpha + mean, "open")._repr_latex_()
-    assert r"\kappa - \left(\alpha - \mu\right)" in shown
-    assert r"2 \left(\alpha - \mu\right)" in Derivation(2 * held(alpha - mean), "x")._repr_latex_()
+    for expr, shown in (
+        (kappa - held(alpha - mean), r"\kappa - \left(\alpha - \mu\right)"),
+        (2 * held(alpha - mean), r"2 \left(\alpha - \mu\right)"),
+        (held(alpha - mean) ** 2, r"\left(\alpha - \mu\right)^{2}"),
+        (kappa * held(-alpha), r"\kappa \left(- \alpha\right)"),
+        (kappa * alpha - mean, r"\alpha \kappa - \mu"),
+    ):
+        assert shown in Derivation(expr, "x")._repr_latex_()
 
 
 def test_every_medium_shows_every_step_and_escapes_it():
