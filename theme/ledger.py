@@ -53,13 +53,22 @@ def check(app, env):
     return [env.ledger_page] if env.ledger_shown != shown and hasattr(env, "ledger_page") else []
 
 
+def _totals(name, entries):
+    counts = Counter(entry["verdict"] for entry in entries)
+    each = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+    return nodes.paragraph("", f"{name}: {len(entries)} equations and claims, {each}.")
+
+
 def fill(app, doctree, docname):
     """Put the entries where the directive stood."""
     for place in list(doctree.findall(_Ledger)):
-        counts = Counter(entry["verdict"] for entry in sources().values())
-        total = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
-        entries = [nodes.paragraph("", f"{len(sources())} equations and claims: {total}.")]
+        rows = sources().values()
+        entries = [_totals("All sources", rows)]
+        source = None
         for identifier, entry in sources().items():
+            if source != entry["source"]:
+                source = entry["source"]
+                entries += [nodes.rubric("", source), _totals(source, [e for e in rows if e["source"] == source])]
             head = nodes.paragraph("", "", nodes.strong("", f"{entry['source']}, {entry['label']}"))
             head += [nodes.Text(": "), nodes.emphasis("", entry["verdict"])]
             if evidence := app.env.ledger_evidence.get(identifier):
