@@ -1,6 +1,7 @@
 """What every module shares: one array namespace per call, checked arguments, and the arithmetic of weights."""
 
 import math
+import operator
 import reprlib
 from collections.abc import Iterable
 from typing import Any
@@ -104,16 +105,39 @@ def require_scores(xp: Any, scores: Array, name: str = "scores") -> None:
         raise ValueError(f"{name} must be finite or -inf; got {bad} among its numbers")
 
 
-def require_weights(xp: Any, weights: Array, name: str = "p", axis: int = -1) -> None:
-    """Raise unless the numbers along the axis are weights: none negative, and a sum of one, or none of a row at all."""
+def require_axis(axis: Any, ndim: int, name: str = "scores") -> int:
+    """Return the axis as a plain number, once it is known to be one of an array of so many dimensions."""
+    if ndim == 0:
+        raise ValueError(f"{name} must have at least one dimension; got a single number")
+    try:
+        position = None if isinstance(axis, bool) else operator.index(axis)
+    except TypeError:
+        position = None
+    if position is None or not -ndim <= position < ndim:
+        raise ValueError(f"axis must be a whole number from {-ndim} to {ndim - 1}; got {axis!r}")
+    return position
+
+
+def require_weights(
+    xp: Any, weights: Array, given: Any, name: str = "p", axis: int = -1, *, nowhere: bool = False
+) -> Array:
+    """Return the numbers in the dtype to add up in, once they are known to be weights along the axis.
+
+    None is negative, and they sum to one up to the square root of the rounding step of the dtype in which they were
+    `given`, which may be coarser than that of `weights`. With `nowhere`, a row may be all zero too: it attends nowhere.
+    """
     if not xp.all(weights >= 0):  # false for NaN too
-        bad = "nan" if xp.any(xp.isnan(weights)) else "a negative number"
-        raise ValueError(f"{name} must hold weights, each at least 0; got {bad} among them")
-    total = xp.sum(cast(xp, weights, wide(xp, weights.dtype)), axis=axis)
-    slack = 1e-5 + 8 * float(xp.finfo(weights.dtype).eps)  # what rounding in the weights' dtype, or in float32, leaves
-    wrong = (xp.abs(total - 1) > slack) & (total != 0)
+        bad = "nan" if xp.any(xp.isnan(weights)) else f"{float(xp.min(weights))}"
+        raise ValueError(f"{name} must be weights, none of them negative; got {bad} among its numbers")
+    slack = math.sqrt(float(xp.finfo(common_real(xp, [given]) or weights.dtype).eps))
+    weights = cast(xp, weights, wide(xp, weights.dtype))
+    total = xp.sum(weights, axis=axis)
+    wrong = ~(xp.abs(total - 1) <= slack)  # true for NaN too
+    if nowhere:
+        wrong = wrong & (total != 0)
     if xp.any(wrong):
-        raise ValueError(f"{name} must sum to 1 along axis {axis}; got a sum of {float(total[wrong][0]):.6g}")
+        raise ValueError(f"{name} must sum to one along axis {axis}; got a sum of {float(total[wrong][0])}")
+    return weights
 
 
 def cast(xp: Any, array: Array, dtype: Any) -> Array:
@@ -124,6 +148,20 @@ def cast(xp: Any, array: Array, dtype: Any) -> Array:
 def wide(xp: Any, dtype: Any) -> Any:
     """Return the dtype to accumulate in: 16 bits are too few to add up in."""
     return xp.float32 if xp.finfo(dtype).bits == 16 else dtype
+
+
+def entropy_of(xp: Any, p: Array, axis: int = -1) -> Array:
+    """Return -sum_i p_i log p_i, with 0 log 0 = 0."""
+    some = p > 0
+    return xp.sum(xp.where(some, -p * xp.log(xp.where(some, p, 1.0)), 0.0), axis=axis) + 0.0  # +0.0: not -0.0
+
+
+@np.errstate(divide="ignore")  # log 0 = -inf makes the infinite divergence that is meant
+def divergence_of(xp: Any, p: Array, q: Array, axis: int = -1) -> Array:
+    """Return sum_i p_i log(p_i / q_i), with 0 log 0 = 0."""
+    some = p > 0
+    ratio = xp.log(xp.where(some, p, 1.0)) - xp.log(xp.where(some, q, 1.0))
+    return xp.sum(p * ratio, axis=axis)
 
 
 def peak(xp: Any, scores: Array, axis: int = -1) -> Array:

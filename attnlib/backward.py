@@ -6,6 +6,7 @@ an attention layer with the gradient g = dL/do that is u_j = g . v_j.
 
 from typing import Any
 
+import numpy as np
 from array_api_compat import device
 
 from attnlib._arrays import (
@@ -23,6 +24,7 @@ from attnlib._arrays import (
 __all__ = ["advantage", "fisher_information", "score_gradient", "softmax_jacobian"]
 
 
+@np.errstate(over="ignore", under="ignore", invalid="ignore")  # reported as a ValueError
 def softmax_jacobian(p: ArrayLike, *, temperature: float = 1.0) -> Array:
     """Give the derivatives of every softmax weight by every score, (diag(p) - p p') / temperature.
 
@@ -42,7 +44,7 @@ def softmax_jacobian(p: ArrayLike, *, temperature: float = 1.0) -> Array:
     Raises
     ------
     ValueError
-        If p holds no weights, or the temperature is not above zero.
+        If p holds no weights, or the temperature is not above zero, or so low that the dtype cannot hold the result.
 
     Examples
     --------
@@ -56,16 +58,11 @@ def softmax_jacobian(p: ArrayLike, *, temperature: float = 1.0) -> Array:
     ----------
     Litman (2025), from the derivative of its one-sided transport plan.
     """
-    xp, dtype, (p,) = floats(p=p)
-    temperature = require_temperature(xp, wide(xp, dtype), temperature)
-    if p.ndim < 1:
-        raise ValueError(f"p must have shape (..., n); got {tuple(p.shape)}")
-    require_weights(xp, p)
-    p = cast(xp, p, wide(xp, dtype))
-    diagonal = xp.eye(p.shape[-1], dtype=p.dtype, device=device(p)) * p[..., None, :]
-    return cast(xp, (diagonal - p[..., :, None] * p[..., None, :]) / temperature, dtype)
+    xp, dtype, temperature, made = _covariance(p, temperature)
+    return _held(xp, "temperature", made / temperature, dtype)
 
 
+@np.errstate(over="ignore", under="ignore", invalid="ignore")  # reported as a ValueError
 def advantage(p: ArrayLike, utility: ArrayLike) -> Array:
     """Give how far each key's utility is from the mean utility under the weights, u_j - sum_i p_i u_i.
 
@@ -84,7 +81,7 @@ def advantage(p: ArrayLike, utility: ArrayLike) -> Array:
     Raises
     ------
     ValueError
-        If p holds no weights, a utility is not finite, or shapes do not match.
+        If p holds no weights, a utility is not finite, shapes do not match, or the dtype cannot hold the result.
 
     Examples
     --------
@@ -99,9 +96,10 @@ def advantage(p: ArrayLike, utility: ArrayLike) -> Array:
     et al. 2022).
     """
     xp, dtype, p, utility = _weighted(p, utility)
-    return cast(xp, _advantage(xp, p, utility), dtype)
+    return _held(xp, "utility", _advantage(xp, p, utility), dtype)
 
 
+@np.errstate(over="ignore", under="ignore", invalid="ignore")  # reported as a ValueError
 def score_gradient(p: ArrayLike, utility: ArrayLike, *, temperature: float = 1.0) -> Array:
     """Give the derivative of the loss by every score, p_j * advantage_j / temperature.
 
@@ -135,9 +133,10 @@ def score_gradient(p: ArrayLike, utility: ArrayLike, *, temperature: float = 1.0
     """
     xp, dtype, p, utility = _weighted(p, utility)
     temperature = require_temperature(xp, p.dtype, temperature)
-    return cast(xp, p * _advantage(xp, p, utility) / temperature, dtype)
+    return _held(xp, "utility and temperature", p * _advantage(xp, p, utility) / temperature, dtype)
 
 
+@np.errstate(over="ignore", under="ignore", invalid="ignore")  # reported as a ValueError
 def fisher_information(p: ArrayLike, *, temperature: float = 1.0) -> Array:
     """Give the Fisher information matrix of the scores, if one key is drawn by the weights.
 
@@ -170,20 +169,40 @@ def fisher_information(p: ArrayLike, *, temperature: float = 1.0) -> Array:
     ----------
     Litman (2025); Amari (1998).
     """
-    return softmax_jacobian(p, temperature=temperature) / float(temperature)
+    xp, dtype, temperature, made = _covariance(p, temperature)
+    return _held(xp, "temperature", made / temperature / temperature, dtype)
 
 
 def _weighted(p: ArrayLike, utility: ArrayLike) -> tuple[Any, Any, Array, Array]:
     """Return namespace, dtype, and both arguments checked, in a dtype that can be summed in."""
-    xp, dtype, (p, utility) = floats(p=p, utility=utility)
-    if p.ndim < 1 or utility.ndim < 1 or p.shape[-1] != utility.shape[-1]:
+    xp, dtype, (weights, use) = floats(p=p, utility=utility)
+    if weights.ndim < 1 or use.ndim < 1 or weights.shape[-1] != use.shape[-1]:
         raise ValueError(
-            f"p and utility must have shapes (..., n) of one n; got {tuple(p.shape)} and {tuple(utility.shape)}"
+            f"p and utility must have shapes (..., n) of one n; got {tuple(weights.shape)} and {tuple(use.shape)}"
         )
-    broadcast("batch dimensions of p, utility", tuple(p.shape[:-1]), tuple(utility.shape[:-1]))
-    require_weights(xp, p)
-    require_finite(xp, utility=utility)
-    return xp, dtype, cast(xp, p, wide(xp, dtype)), cast(xp, utility, wide(xp, dtype))
+    broadcast("batch dimensions of p, utility", tuple(weights.shape[:-1]), tuple(use.shape[:-1]))
+    weights = require_weights(xp, weights, p, nowhere=True)
+    require_finite(xp, utility=use)
+    return xp, dtype, weights, cast(xp, use, wide(xp, dtype))
+
+
+def _covariance(p: ArrayLike, temperature: float) -> tuple[Any, Any, float, Array]:
+    """Return namespace, dtype, the temperature, and diag(p) - p p' in a dtype that can be summed in."""
+    xp, dtype, (weights,) = floats(p=p)
+    temperature = require_temperature(xp, wide(xp, dtype), temperature)
+    if weights.ndim < 1:
+        raise ValueError(f"p must have shape (..., n); got {tuple(weights.shape)}")
+    weights = require_weights(xp, weights, p, nowhere=True)
+    diagonal = xp.eye(weights.shape[-1], dtype=weights.dtype, device=device(weights)) * weights[..., None, :]
+    return xp, dtype, temperature, diagonal - weights[..., :, None] * weights[..., None, :]
+
+
+def _held(xp: Any, names: str, result: Array, dtype: Any) -> Array:
+    """Return the result in the dtype, once it is known to be finite there."""
+    result = cast(xp, result, dtype)
+    if not xp.all(xp.isfinite(result)):
+        raise ValueError(f"{names} must give numbers that {dtype} can hold; got larger ones")
+    return result
 
 
 def _advantage(xp: Any, p: Array, utility: Array) -> Array:

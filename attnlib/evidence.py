@@ -10,8 +10,20 @@ from typing import Any
 import numpy as np
 from array_api_compat import device, is_array_api_obj
 
-from attnlib._arrays import Array, ArrayLike, broadcast, cast, floats, number, require_scores, weigh, wide
-from attnlib.maxent import kl_divergence
+from attnlib._arrays import (
+    Array,
+    ArrayLike,
+    broadcast,
+    cast,
+    entropy_of,
+    floats,
+    number,
+    require_axis,
+    require_scores,
+    require_weights,
+    weigh,
+    wide,
+)
 
 __all__ = ["inverse_temperature", "largest_budget", "route", "samples_to_reject"]
 
@@ -52,6 +64,7 @@ def largest_budget(scores: ArrayLike) -> Array:
     return cast(xp, _cap(xp, scores), wide(xp, dtype))
 
 
+@np.errstate(over="ignore", under="ignore")
 def inverse_temperature(scores: ArrayLike, budget: ArrayLike) -> Array:
     """Find the beta for which softmax(beta * scores) spends the budget exactly.
 
@@ -65,9 +78,9 @@ def inverse_temperature(scores: ArrayLike, budget: ArrayLike) -> Array:
     Returns
     -------
     array (...)
-        Not negative, and growing with the budget: 0 for none, inf for the largest. KL(softmax(beta * scores) || equal
-        weights) is the budget to 1e-12. 1 / beta is the price: what one more nat adds to the expected score. Scores
-        times c need beta / c. In float32 for 16-bit scores.
+        Not negative, and growing with the budget: 0 for none, inf for the largest, or beyond the dtype.
+        KL(softmax(beta * scores) || equal weights) is the budget to 1e-12. 1 / beta is the price: what one more nat
+        adds to the expected score. Scores times c need beta / c. In float32 for 16-bit scores.
 
     Raises
     ------
@@ -90,7 +103,8 @@ def inverse_temperature(scores: ArrayLike, budget: ArrayLike) -> Array:
     The multiplier of the constraint that the testing post leaves out; Cover and Thomas (2006), section 11.8.
     """
     xp, dtype, scores, budget = _given(scores, budget)
-    return cast(xp, _solve(xp, scores, budget), wide(xp, dtype))
+    beta, unit, _ = _solve(xp, scores, budget)
+    return cast(xp, (beta / unit)[...], wide(xp, dtype))
 
 
 @np.errstate(invalid="ignore")
@@ -125,10 +139,9 @@ def route(scores: ArrayLike, budget: ArrayLike) -> Array:
     As for `inverse_temperature`.
     """
     xp, dtype, scores, budget = _given(scores, budget)
-    below = _below_best(xp, scores)
-    beta = _solve(xp, scores, budget)[..., None]
-    unchanged = (below == 0) | (below == -math.inf)  # whatever beta, which may be 0 or inf
-    return cast(xp, weigh(xp, xp.where(unchanged, below, beta * below))[0], dtype)
+    beta, _, scaled = _solve(xp, scores, budget)
+    unchanged = (scaled == 0) | (scaled == -math.inf)  # whatever beta, which may be 0 or inf
+    return cast(xp, weigh(xp, xp.where(unchanged, scaled, beta[..., None] * scaled))[0], dtype)
 
 
 def samples_to_reject(p: ArrayLike, *, error: float = 0.05) -> Array:
@@ -167,8 +180,10 @@ def samples_to_reject(p: ArrayLike, *, error: float = 0.05) -> Array:
     error = number("error", error, above_zero=True)
     if error >= 1:
         raise ValueError(f"error must be above 0 and below 1; got {error}")
-    xp, dtype, (p,) = floats(p=p)
-    divergence = kl_divergence(cast(xp, p, wide(xp, dtype)))
+    xp, _, (array,) = floats(p=p)
+    require_axis(-1, array.ndim, "p")
+    weights = require_weights(xp, array, p)
+    divergence = math.log(weights.shape[-1]) - entropy_of(xp, weights)
     some = divergence > 0
     return xp.where(some, math.log(1 / error) / xp.where(some, divergence, 1.0), math.inf)
 
@@ -188,18 +203,18 @@ def _given(scores: ArrayLike, budget: ArrayLike) -> tuple[Any, Any, Array, Array
             raise ValueError(f"{name} must not ask for a gradient, which is not given here; detach it")
     xp, dtype, wide_scores = _scores(scores)
     if is_array_api_obj(budget) and not isinstance(budget, np.generic):
-        _, rounded, (_, budget) = floats(scores=scores, budget=budget)
-    else:  # a plain number keeps its digits, whatever the scores' dtype
-        rounded, (budget,) = xp.float64, floats(budget=budget)[2]
+        floats(scores=scores, budget=budget)  # of one library
+    library, own, (budget,) = floats(budget=budget)  # a plain number keeps its digits, whatever the scores' dtype
     scores, budget = wide_scores, xp.asarray(budget, dtype=xp.float64, device=device(wide_scores))
     broadcast("batch dimensions of scores, and budget,", tuple(scores.shape[:-1]), tuple(budget.shape))
     cap = _cap(xp, scores)
-    slack = 1 + 4 * float(xp.finfo(rounded).eps)  # the largest budget, rounded, is the largest budget
-    wrong = ~((budget >= 0) & (budget <= cap * slack))  # true for NaN too
+    # The largest budget, rounded to the budget's dtype or to that of `largest_budget`, is the largest budget.
+    step = float(library.finfo(own).eps)
+    wrong = ~((budget >= 0) & (budget <= cap * (1 + 4 * max(step, float(xp.finfo(wide(xp, dtype)).eps)))))  # NaN too
     if xp.any(wrong):
         got, largest = (float(x[wrong][0]) for x in xp.broadcast_arrays(budget, cap))
         raise ValueError(f"budget must be from 0 to the largest that can be spent, {largest:.12g}; got {got:.12g}")
-    return xp, dtype, scores, budget
+    return xp, dtype, scores, xp.where(budget < cap * (1 - step), budget, cap)
 
 
 def _below_best(xp: Any, scores: Array) -> Array:
@@ -222,8 +237,11 @@ def _cap(xp: Any, scores: Array) -> Array:
 
 
 @np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore")
-def _solve(xp: Any, scores: Array, budget: Array) -> Array:
-    """Return beta, by halving an interval of its logarithm: the divergence grows with it."""
+def _solve(xp: Any, scores: Array, budget: Array) -> tuple[Array, Array, Array]:
+    """Return beta times the scores' range, by halving an interval of its logarithm: the divergence grows with it.
+
+    And the range, and the scores below the best one in units of it: beta itself may be more than a float can hold.
+    """
     below, cap = _below_best(xp, scores), _cap(xp, scores)
     admissible = below > -math.inf
     span = -xp.min(xp.where(admissible, below, 0.0), axis=-1) if scores.shape[-1] else cap
@@ -234,8 +252,8 @@ def _solve(xp: Any, scores: Array, budget: Array) -> Array:
         middle = (low + high) / 2
         spent = _divergence(xp, scaled, admissible, xp.exp(middle))
         low, high = xp.where(spent < budget, middle, low), xp.where(spent < budget, high, middle)
-    beta = xp.exp(high) / unit
-    return xp.where(budget == 0, 0.0, xp.where(budget >= cap, math.inf, beta))
+    beta = xp.where(budget == 0, 0.0, xp.where(budget >= cap, math.inf, xp.exp(high)))
+    return beta, unit, scaled
 
 
 def _divergence(xp: Any, scaled: Array, admissible: Array, beta: Array) -> Array:

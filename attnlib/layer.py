@@ -28,6 +28,7 @@ from attnlib._arrays import (
     floats,
     number,
     peak,
+    require_axis,
     require_finite,
     require_scores,
     require_temperature,
@@ -122,7 +123,7 @@ def softmax(scores: ArrayLike, *, temperature: float = 1.0, mask: ArrayLike | No
     Ma (2025), Eq. 1 and Eq. 10-11, where 1/temperature is called alpha.
     """
     xp, dtype, (scores,) = floats(scores=scores)
-    axis = _axis(axis, scores.ndim)
+    axis = require_axis(axis, scores.ndim)
     temperature = require_temperature(xp, wide(xp, dtype), temperature)
     require_scores(xp, scores)
     if mask is not None:
@@ -370,19 +371,6 @@ def _shapes(query: Array, key: Array, value: Array | None = None) -> tuple[tuple
 
 def _scale(scale: float | None, query: Array) -> float:
     return 1 / math.sqrt(query.shape[-1]) if scale is None else number("scale", scale)
-
-
-def _axis(axis: int, ndim: int) -> int:
-    if ndim == 0:
-        raise ValueError("scores must have at least one dimension; got a single number")
-    try:
-        position = None if isinstance(axis, bool) else operator.index(axis)
-    except TypeError:
-        position = None
-    if position is None or not -ndim <= position < ndim:
-        raise ValueError(f"axis must be a whole number from {-ndim} to {ndim - 1}; got {axis!r}")
-    axis = position
-    return axis
 
 
 def _block_size(block_size: int) -> int:

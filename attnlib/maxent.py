@@ -13,8 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import device, is_array_api_obj, to_device
 
-from attnlib._arrays import Array, ArrayLike, broadcast, cast, floats, require_finite, wide
-from attnlib.layer import _axis
+from attnlib._arrays import (
+    Array,
+    ArrayLike,
+    broadcast,
+    cast,
+    divergence_of,
+    entropy_of,
+    floats,
+    require_axis,
+    require_finite,
+    require_weights,
+    wide,
+)
 
 __all__ = ["MaximumEntropy", "effective_keys", "entropy", "kl_divergence", "maximum_entropy"]
 
@@ -64,11 +75,11 @@ def entropy(p: ArrayLike, *, axis: int = -1) -> Array:
     ----------
     Shannon (1948), section 6; Jaynes (1957) for its use here.
     """
-    xp, dtype, (p,) = floats(p=p)
-    p, axis = _weights(xp, dtype, "p", p, axis)
-    return cast(xp, _entropy(xp, p, axis), dtype)
+    xp, dtype, p, axis = _weights(p, axis)
+    return cast(xp, entropy_of(xp, p, axis), dtype)
 
 
+@np.errstate(over="ignore")
 def effective_keys(p: ArrayLike, *, axis: int = -1) -> Array:
     """Count the keys that weights are spread over, exp(H(p)).
 
@@ -80,7 +91,7 @@ def effective_keys(p: ArrayLike, *, axis: int = -1) -> Array:
     Returns
     -------
     array, shape of `p` without `axis`
-        From 1 to n; equal weights on m keys, and 0 on all others, give m.
+        From 1 to n; equal weights on m keys, and 0 on all others, give m. inf where 16 bits cannot hold it.
 
     Raises
     ------
@@ -94,12 +105,10 @@ def effective_keys(p: ArrayLike, *, axis: int = -1) -> Array:
     >>> print(f"{effective_keys([0.5, 0.25, 0.25]):.6f}")
     2.828427
     """
-    xp, dtype, (p,) = floats(p=p)
-    p, axis = _weights(xp, dtype, "p", p, axis)
-    return cast(xp, xp.exp(_entropy(xp, p, axis)), dtype)
+    xp, dtype, p, axis = _weights(p, axis)
+    return cast(xp, xp.exp(entropy_of(xp, p, axis)), dtype)
 
 
-@np.errstate(divide="ignore")  # log 0 = -inf makes the infinite divergence that is meant
 def kl_divergence(p: ArrayLike, q: ArrayLike | None = None, *, axis: int = -1) -> Array:
     """Give the divergence of weights p from weights q in nats, KL(p || q) = sum_i p_i log(p_i / q_i).
 
@@ -115,8 +124,8 @@ def kl_divergence(p: ArrayLike, q: ArrayLike | None = None, *, axis: int = -1) -
     Returns
     -------
     array, the broadcast shape without `axis`
-        Not negative up to rounding; 0 only for p = q; inf where q is 0 at a key that has a weight in p. With q=None it
-        is log n - H(p), at most log n.
+        Not negative, and 0 only for p = q, up to rounding; inf where q is 0 at a key that has a weight in p. With
+        q=None it is log n - H(p), at most log n.
 
     Raises
     ------
@@ -135,23 +144,27 @@ def kl_divergence(p: ArrayLike, q: ArrayLike | None = None, *, axis: int = -1) -
     Kullback and Leibler (1951).
     """
     if q is None:
-        xp, dtype, (p,) = floats(p=p)
-        p, axis = _weights(xp, dtype, "p", p, axis)
-        return cast(xp, math.log(p.shape[axis]) - _entropy(xp, p, axis), dtype)
-    xp, dtype, (p, q) = floats(p=p, q=q)
-    shape = broadcast("p and q", tuple(p.shape), tuple(q.shape))
-    (p, axis), (q, _) = (_weights(xp, dtype, name, xp.broadcast_to(x, shape), axis) for name, x in (("p", p), ("q", q)))
-    some = p > 0
-    ratio = xp.log(xp.where(some, p, 1.0)) - xp.log(xp.where(some, q, 1.0))
-    return cast(xp, xp.sum(p * ratio, axis=axis), dtype)
+        xp, dtype, p, axis = _weights(p, axis)
+        return cast(xp, math.log(p.shape[axis]) - entropy_of(xp, p, axis), dtype)
+    given = {"p": p, "q": q}
+    xp, dtype, arrays = floats(**given)
+    shape = broadcast("p and q", *(tuple(array.shape) for array in arrays))
+    axis = require_axis(axis, len(shape), "p")
+    p, q = (
+        require_weights(xp, xp.broadcast_to(array, shape), given[name], name, axis)
+        for name, array in zip(given, arrays, strict=True)
+    )
+    return cast(xp, divergence_of(xp, p, q, axis), dtype)
 
 
+@np.errstate(over="ignore", under="ignore")
 def maximum_entropy(features: ArrayLike, expectation: ArrayLike, *, prior: ArrayLike | None = None) -> MaximumEntropy:
     """Find the weights closest to the prior that give the features the expectations asked for.
 
     Minimise KL(p || prior) over weights p, subject to sum_i p_i features_i = expectation. With equal prior weights this
     maximises the entropy. The one solution is p_i = prior_i exp(multipliers . features_i) / Z, and the multipliers
-    minimise the convex dual log Z(multipliers) - multipliers . expectation, which is done here by damped Newton steps.
+    minimise the convex dual log Z(multipliers) - multipliers . expectation, which is done here by damped Newton steps,
+    or for one feature by halving an interval.
 
     Parameters
     ----------
@@ -172,7 +185,7 @@ def maximum_entropy(features: ArrayLike, expectation: ArrayLike, *, prior: Array
         the dtype if that is coarser; every weight with a prior above 0 is above 0, unless the dtype cannot hold it.
         multipliers, () or (m,): for one feature above 0 exactly if the expectation is above the prior's mean. Where
         several make the same weights, those of least Euclidean norm; 0 for a constant feature. In float32 for 16-bit
-        features.
+        features; inf where the dtype cannot hold them.
 
     Raises
     ------
@@ -215,7 +228,7 @@ def maximum_entropy(features: ArrayLike, expectation: ArrayLike, *, prior: Array
     if rest:
         if rest[0].shape != weights.shape:
             raise ValueError(f"prior must have shape {weights.shape} to match features; got {rest[0].shape}")
-        _weights(xp, dtype, "prior", arrays[2], -1)
+        require_weights(xp, arrays[2], prior, "prior")
         weights = rest[0].copy()
     counts = weights > 0
     weights[counts], multipliers = _closest(np.atleast_2d(rows)[:, counts], np.atleast_1d(target), weights[counts])
@@ -223,32 +236,17 @@ def maximum_entropy(features: ArrayLike, expectation: ArrayLike, *, prior: Array
     return MaximumEntropy(*(cast(xp, x, kind) for x, kind in zip(made, (dtype, wide(xp, dtype)), strict=True)))
 
 
-def _weights(xp: Any, dtype: Any, name: str, p: Array, axis: int) -> tuple[Array, int]:
-    """Return checked weights in the dtype to add up in, and the axis counted from the front."""
-    if p.ndim == 0:
-        raise ValueError(f"{name} must have at least one dimension; got a single number")
-    axis = _axis(axis, p.ndim)
-    if not xp.all(p >= 0):  # false for NaN too
-        bad = "nan" if xp.any(xp.isnan(p)) else f"{float(xp.min(p))}"
-        raise ValueError(f"{name} must be weights, none of them negative; got {bad} among its numbers")
-    p = cast(xp, p, wide(xp, dtype))
-    totals = xp.sum(p, axis=axis)
-    off = xp.abs(totals - 1)
-    if not xp.all(off <= math.sqrt(float(xp.finfo(dtype).eps))):
-        raise ValueError(f"{name} must sum to one along axis {axis}; got a sum that is off by {float(xp.max(off))}")
-    return p, axis
-
-
-def _entropy(xp: Any, p: Array, axis: int) -> Array:
-    some = p > 0
-    return xp.sum(xp.where(some, -p * xp.log(xp.where(some, p, 1.0)), 0.0), axis=axis) + 0.0  # +0.0: not -0.0
+def _weights(p: ArrayLike, axis: int) -> tuple[Any, Any, Array, int]:
+    """Return namespace, dtype, checked weights in the dtype to add up in, and the axis."""
+    xp, dtype, (array,) = floats(p=p)
+    axis = require_axis(axis, array.ndim, "p")
+    return xp, dtype, require_weights(xp, array, p, "p", axis), axis
 
 
 def _closest(features: np.ndarray, target: np.ndarray, prior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Solve for features (m, n) and a prior without zeros: shift and scale, drop what depends, then Newton."""
+    """Solve for features (m, n) and a prior without zeros: shift and scale, drop what depends, then solve the dual."""
     low, high = features.min(axis=1), features.max(axis=1)
-    with np.errstate(over="ignore"):
-        scale = high - low
+    scale = high - low
     if not np.isfinite(scale).all():
         raise ValueError("features must have ranges that float64 can hold; got one that overflows")
     outside = (target <= low) | (target >= high)
@@ -274,7 +272,7 @@ def _closest(features: np.ndarray, target: np.ndarray, prior: np.ndarray) -> tup
     if (missed > _ACCURACY).any():
         raise _separated(fixed[:, missed.argmax()] / scale, features, target)
     inside = vary.T @ centred
-    found, weights = _newton(inside, np.log(prior))
+    found, weights = (_tilt if rank == 1 else _newton)(inside, np.log(prior))
     reached = (np.abs(centred @ weights) <= _ACCURACY).all()  # false for NaN too
     if not reached or (rank > 1 and weights.min() < _SMALL):
         face = _face(inside)
@@ -283,6 +281,23 @@ def _closest(features: np.ndarray, target: np.ndarray, prior: np.ndarray) -> tup
     multipliers = vary @ found / scale
     same = fixed / scale[:, None]  # adding any of these changes no weight
     return weights, multipliers - same @ np.linalg.lstsq(same, multipliers, rcond=None)[0]
+
+
+def _tilted(exponents: np.ndarray) -> np.ndarray:
+    unnormalised = np.exp(exponents - exponents.max())
+    return unnormalised / unnormalised.sum()
+
+
+def _tilt(points: np.ndarray, log_prior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the x, (1,), that gives points (1, n) the mean zero, by halving an interval of log |x|."""
+    sign = -np.sign(points[0] @ _tilted(log_prior))
+    low, high = -709.0, 709.0
+    for _ in range(64):
+        middle = (low + high) / 2
+        short = sign * (points[0] @ _tilted(log_prior + sign * math.exp(middle) * points[0])) < 0
+        low, high = (middle, high) if short else (low, middle)
+    x = sign * np.exp([high])
+    return x, _tilted(log_prior + x @ points)
 
 
 def _newton(points: np.ndarray, log_prior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

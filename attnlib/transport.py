@@ -20,17 +20,19 @@ from attnlib._arrays import (
     ArrayLike,
     broadcast,
     cast,
+    divergence_of,
+    entropy_of,
     floats,
     number,
     peak,
     require_finite,
     require_scores,
     require_temperature,
+    require_weights,
     weigh,
     wide,
 )
 from attnlib.layer import softmax
-from attnlib.maxent import _weights, entropy, kl_divergence
 
 __all__ = ["Transport", "objective", "plan", "sinkhorn"]
 
@@ -52,6 +54,7 @@ class Transport(NamedTuple):
     converged: Array
 
 
+@np.errstate(over="ignore")
 def objective(plan: ArrayLike, scores: ArrayLike, *, temperature: float = 1.0, prior: ArrayLike | None = None) -> Array:
     """Give the cost of a plan: J(p) = -sum_j p_j s_j - temperature * H(p).
 
@@ -73,7 +76,8 @@ def objective(plan: ArrayLike, scores: ArrayLike, *, temperature: float = 1.0, p
     -------
     array (...)
         J(p) = J(p*) + temperature * KL(p || p*), where p* is `attnlib.transport.plan(scores, ...)`: never below J(p*),
-        and above it for every other p. inf where p gives weight to a key that is left out.
+        and above it for every other p. inf where p gives weight to a key that is left out. Where the dtype cannot hold
+        it, inf or -inf.
 
     Raises
     ------
@@ -92,10 +96,9 @@ def objective(plan: ArrayLike, scores: ArrayLike, *, temperature: float = 1.0, p
     The transport post, section 1; Litman (2025).
     """
     given = {"plan": plan, "scores": scores} | ({} if prior is None else {"prior": prior})
-    xp, dtype, arrays = _checked(**given)
-    temperature = require_temperature(xp, wide(xp, dtype), temperature)
-    divergence = -entropy(arrays[0]) if prior is None else kl_divergence(arrays[0], arrays[2])
-    p, s, divergence = (cast(xp, x, wide(xp, dtype)) for x in (*arrays[:2], divergence[...]))
+    xp, dtype, (p, s, *rest) = _checked(**given)
+    temperature = require_temperature(xp, p.dtype, temperature)
+    divergence = divergence_of(xp, p, *rest) if rest else -entropy_of(xp, p)
     return cast(xp, temperature * divergence - xp.sum(p * xp.where(p > 0, s, 0.0), axis=-1), dtype)
 
 
@@ -133,8 +136,7 @@ def plan(scores: ArrayLike, *, temperature: float = 1.0, prior: ArrayLike | None
     """
     if prior is None:
         return softmax(scores, temperature=temperature)
-    xp, dtype, arrays = _checked(scores=scores, prior=prior)
-    s, pi = (cast(xp, x, wide(xp, dtype)) for x in arrays)
+    xp, dtype, (s, pi) = _checked(scores=scores, prior=prior)
     temperature = require_temperature(xp, s.dtype, temperature)
     held = pi > 0
     s = xp.where(held, s, -math.inf)
@@ -221,7 +223,8 @@ def sinkhorn(
 
     def row_step(g):
         rows, log_sum = weigh(xp, s + g[..., None, :], temperature=temperature)
-        f = xp.where(log_sum[..., 0] > -math.inf, temperature * (log_a - log_sum[..., 0]), -math.inf)
+        reached = (log_sum := log_sum[..., 0]) > -math.inf
+        f = xp.where(reached, temperature * (log_a - xp.where(reached, log_sum, 0.0)), -math.inf)
         return rows, a[..., None] * rows, f
 
     def column_step(f):
@@ -265,7 +268,7 @@ def _newton(xp: Any, rows: Array, p: Array, b: Array, temperature: float, least:
 
 
 def _checked(**given: ArrayLike) -> tuple[Any, Any, list[Array]]:
-    """Return the array namespace, the dtype and the arrays, once scores are scores, and all else are weights."""
+    """Return namespace, dtype, and arrays in the dtype to add up in, once scores are scores, and all else weights."""
     xp, dtype, arrays = floats(**given)
     keys = {array.shape[-1] if array.ndim else None for array in arrays}
     if None in keys or len(keys) > 1:
@@ -273,8 +276,8 @@ def _checked(**given: ArrayLike) -> tuple[Any, Any, list[Array]]:
         raise ValueError(f"{', '.join(given)} must have shapes (..., n) with one number of keys; got {shapes}")
     broadcast(", ".join(given), *(tuple(array.shape) for array in arrays))
     for name, array in zip(given, arrays, strict=True):
-        require_scores(xp, array) if name == "scores" else _weights(xp, dtype, name, array, -1)
-    return xp, dtype, arrays
+        require_scores(xp, array) if name == "scores" else require_weights(xp, array, given[name], name)
+    return xp, dtype, [cast(xp, array, wide(xp, dtype)) for array in arrays]
 
 
 def _masses(xp: Any, s: Array, a: Array, b: Array, slack: float) -> tuple[Array, Array, Array, Array]:

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from attnlib.widgets import MaximumEntropyDial, PlanSimplex, QueryPlane, VarianceAgainstScore, static_files
+from attnlib.widgets import (
+    FourRoads,
+    KeyAdvantage,
+    KLBudget,
+    MaximumEntropyDial,
+    PlanSimplex,
+    QueryPlane,
+    VarianceAgainstScore,
+    static_files,
+)
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from conftest import launch
@@ -43,8 +52,11 @@ def main():
         VarianceAgainstScore(scores=line, value=line),
         MaximumEntropyDial(scores=line),
         PlanSimplex(),
+        KLBudget(scores=line),
+        KeyAdvantage(),
+        FourRoads(scores=line),
     ]
-    print(f"{'widget, 16 keys':36}{'median ms':>10}{'95 % ms':>10}")
+    print(f"{'widget, 16 keys (on a simplex 3)':36}{'median ms':>10}{'95 % ms':>10}")
     with sync_playwright() as driver:
         page = launch(driver).new_page()
         for widget in widgets:

@@ -188,9 +188,9 @@ def test_batches_broadcast(backend, rng):
 @pytest.mark.parametrize(
     "p, utility, temperature, message",
     [
-        ([0.5, 0.6], [1.0, 2.0], 1.0, r"p must sum to 1 along axis -1; got a sum of 1\.1"),
-        ([1.5, -0.5], [1.0, 2.0], 1.0, "p must hold weights, each at least 0; got a negative number"),
-        ([np.nan, 1.0], [1.0, 2.0], 1.0, "p must hold weights, each at least 0; got nan"),
+        ([0.5, 0.6], [1.0, 2.0], 1.0, r"p must sum to one along axis -1; got a sum of 1\.1"),
+        ([1.5, -0.5], [1.0, 2.0], 1.0, r"p must be weights, none of them negative; got -0\.5 among its numbers"),
+        ([np.nan, 1.0], [1.0, 2.0], 1.0, "p must be weights, none of them negative; got nan"),
         ([0.5, 0.5], [1.0, np.inf], 1.0, "utility must be finite; got inf"),
         ([0.5, 0.5], [1.0, 2.0, 3.0], 1.0, r"shapes \(\.\.\., n\) of one n; got \(2,\) and \(3,\)"),
         (1.0, 1.0, 1.0, r"shapes \(\.\.\., n\) of one n; got \(\) and \(\)"),
@@ -205,11 +205,34 @@ def test_bad_input_is_named(p, utility, temperature, message):
         score_gradient(p, utility, temperature=temperature)
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_the_dtype_cannot_hold_is_refused_and_nothing_becomes_nan(backend):
+    """0 * inf, from a sure choice and utilities too far apart, is nan; and gradients over a small temperature, inf."""
+    half, sure, wild = (backend.array(x) for x in ([0.5, 0.5], [1.0, 0.0], [1.7e308, -1.7e308]))
+    for call, names in (
+        (lambda: advantage(sure, wild), "utility"),
+        (lambda: score_gradient(sure, wild), "utility and temperature"),
+        (lambda: score_gradient(half, wild, temperature=0.01), "utility and temperature"),
+        (lambda: softmax_jacobian(backend.array([0.5, 0.5], "float16"), temperature=1e-7), "temperature"),
+        (lambda: fisher_information(half, temperature=1e-200), "temperature"),
+    ):
+        with pytest.raises(ValueError, match=rf"^{names} must give numbers that .*float\d\d can hold; got larger ones"):
+            call()
+    assert not backend.numpy(fisher_information(half, temperature=1e200)).any()
+
+
+def test_weights_are_checked_in_the_dtype_that_they_came_in(backend):
+    thirds = [1 / 3 + 1e-8] * 3
+    score_gradient(backend.array(thirds, "float32"), backend.array([0.0, 1.0, 2.0]))
+    with pytest.raises(ValueError, match="p must sum to one"):
+        score_gradient(backend.array(thirds), backend.array([0.0, 1.0, 2.0]))
+
+
 def test_bad_weights_are_refused_everywhere():
     for function in (softmax_jacobian, fisher_information):
         with pytest.raises(ValueError, match=r"p must have shape \(\.\.\., n\); got \(\)"):
             function(1.0)
-        with pytest.raises(ValueError, match="p must sum to 1"):
+        with pytest.raises(ValueError, match="p must sum to one"):
             function([0.2, 0.2])
         with pytest.raises(ValueError, match="temperature must be a finite number above zero"):
             function([0.5, 0.5], temperature=-1)

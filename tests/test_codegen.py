@@ -11,7 +11,15 @@ from scipy.stats import norm
 from attnlib import attention, backward, evidence, formulas, likelihood, maxent, softmax, transport
 from attnlib.codegen import JAVASCRIPT_LOOPS, Law
 from attnlib.formulas import alpha, c, d, i, j, n, over_keys, s
-from attnlib.widgets import KeyAdvantage, KLBudget, MaximumEntropyDial, PlanSimplex, QueryPlane, VarianceAgainstScore
+from attnlib.widgets import (
+    FourRoads,
+    KeyAdvantage,
+    KLBudget,
+    MaximumEntropyDial,
+    PlanSimplex,
+    QueryPlane,
+    VarianceAgainstScore,
+)
 
 SHARED = Law(
     "shared",
@@ -29,6 +37,7 @@ LAWS = [
     *PlanSimplex.laws,
     *KLBudget.laws,
     *KeyAdvantage.laws,
+    *FourRoads.laws[:4],  # the others are above
 ]
 
 
@@ -148,6 +157,17 @@ def test_laws_of_the_budget_agree_with_the_library():
     np.testing.assert_allclose(1 / found["price"], evidence.inverse_temperature(raw, found["spent"]), rtol=1e-12)
     np.testing.assert_allclose(ignorance(6)["largest"], evidence.largest_budget(raw), rtol=1e-15)
     np.testing.assert_allclose(testing(0.05, found["spent"])["draws"], evidence.samples_to_reject(weights), rtol=1e-12)
+
+
+def test_laws_of_the_four_roads_agree_with_the_library():
+    raw = np.random.default_rng(9).normal(size=6)
+    precise, lowest, carried, inverse = (law.numpy() for law in FourRoads.laws[:4])
+    weights = softmax(1.3 * raw)
+    tau = inverse(1.3)["temperature"]
+    np.testing.assert_allclose(precise(1.3, 6, raw)["weights"], weights, rtol=1e-13)
+    least = lowest(tau, 6, raw)["least"]
+    np.testing.assert_allclose(least, transport.objective(weights, raw, temperature=tau), rtol=1e-13)
+    np.testing.assert_allclose(carried(tau, 6, raw, least)["weights"], weights, rtol=1e-13)
 
 
 def test_laws_of_the_backward_pass_agree_with_the_library():

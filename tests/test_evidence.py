@@ -159,6 +159,28 @@ def test_largest_budget_and_what_it_buys(backend, scores, cap):
     assert not np.isnan(backend.numpy(route(given, cap / 2))).any()
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_largest_budget_may_be_rounded(backend):
+    """In float32, log n is above its value for some n, and below for others."""
+    for count in range(2, 30):
+        scores = backend.array(np.arange(count), "float32")
+        cap = largest_budget(scores)
+        best = np.eye(count)[-1]
+        for budget in (cap, float(cap), np.float32(float(cap))):
+            np.testing.assert_allclose(backend.numpy(route(scores, budget)), best, atol=2e-7)
+        assert float(inverse_temperature(scores, cap)) == np.inf
+        with pytest.raises(ValueError, match="largest that can be spent"):
+            route(scores, float(cap) * 1.00001)
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_do_not_change_where_no_float_holds_beta(backend):
+    scores = np.array([2.0, 1.0, 0.0])
+    tiny = backend.array(1e-310 * scores)
+    np.testing.assert_allclose(backend.numpy(route(tiny, 0.3)), route(scores, 0.3), atol=1e-9)
+    assert float(inverse_temperature(tiny, 0.3)) == np.inf
+
+
 def test_masked_keys_are_out_of_the_question(backend, rng):
     scores = rng.normal(size=9)
     padded = np.append(scores, [-np.inf] * 4)
@@ -193,6 +215,14 @@ def test_samples_to_reject(backend):
     expected = math.log(100) / np.array([math.log(2) + 0.9 * math.log(0.9) + 0.1 * math.log(0.1), 1.0, math.log(2)])
     np.testing.assert_allclose(found[[0, 2]], expected[[0, 2]], rtol=1e-14)
     assert found[1] == np.inf
+
+
+def test_samples_to_reject_takes_weights_in_any_dtype(backend):
+    for dtype in backend.dtypes:
+        thirds = samples_to_reject(backend.array([2 / 3, 1 / 3], dtype))
+        assert float(thirds) == pytest.approx(math.log(20) / (5 / 3 * math.log(2) - math.log(3)), rel=0.1)
+        assert backend.dtype(thirds) == ("float64" if dtype == "float64" else "float32")
+        samples_to_reject(backend.array([1 / 3] * 3, dtype))
 
 
 def test_the_number_of_samples_is_that_of_exact_tests():
@@ -239,3 +269,5 @@ def test_gradients_are_refused_and_errors_bounded():
             samples_to_reject([0.5, 0.5], error=error)
     with pytest.raises(ValueError, match="p must"):
         samples_to_reject([0.5, 0.6])
+    with pytest.raises(ValueError, match="p must have at least one dimension"):
+        samples_to_reject(1.0)

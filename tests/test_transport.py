@@ -175,6 +175,16 @@ def test_batches_views_and_sixteen_bits(backend, rng):
         np.testing.assert_allclose(np.float64(plain(backend, found)), [2 / 3, 1 / 3, 0], atol=4e-3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_plans_in_a_coarser_dtype_and_costs_that_it_cannot_hold(backend):
+    for dtype in backend.dtypes:
+        thirds = backend.array([1 / 3] * 3, dtype)
+        cost = objective(thirds, backend.array([0.0] * 3), prior=thirds)
+        assert abs(float(cost)) < 1e-2 and backend.dtype(cost) == "float64"
+        assert float(plan(backend.array([0.0] * 3), prior=thirds)[0]) == pytest.approx(1 / 3)
+    assert float(objective(backend.array([0.5, 0.5], "float16"), [0, 0], temperature=1e6)) == -INF
+
+
 def test_gradients(rng):
     s = torch.tensor(rng.normal(size=(2, 5)), requires_grad=True)
     prior = torch.tensor(rng.dirichlet(np.ones(5)), requires_grad=True)
@@ -296,6 +306,12 @@ def test_sinkhorn_batches_dtypes_and_nothing_at_all(backend, rng):
         low = sinkhorn(backend.array(s[0, 0], dtype), *(backend.array([1 / k] * k, dtype) for k in (4, 5)))
         assert backend.dtype(low.plan) == dtype and bool(low.converged)
         assert np.abs(np.float64(plain(backend, low.plan)).sum(0) - 0.2).max() < 5e-3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        none = sinkhorn(backend.array(np.zeros((2, 0))), backend.array([0.0, 0.0]), backend.array(np.zeros(0)))
+        shut = sinkhorn(backend.array([[1.0, 0.0], [-INF, -INF]]), *(backend.array(x) for x in ([1.0, 0], [0.5, 0.5])))
+    assert none.plan.shape == (2, 0) and bool(none.converged) and bool(shut.converged)
+    assert plain(backend, shut.row_potential)[1] == -INF
     empty = sinkhorn(backend.array(np.zeros((0, 3))), backend.array(np.zeros(0)), backend.array(np.zeros(3)))
     assert empty.plan.shape == (0, 3) and bool(empty.converged)
     nothing = sinkhorn(backend.array(np.ones((2, 2))), backend.array([0.0, 0.0]), backend.array([0.0, 0.0]))

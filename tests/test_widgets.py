@@ -180,7 +180,7 @@ def test_numbers_agree_with_attnlib_in_200_random_states(kind, open_widget):
     for made, there in zip(states, found, strict=True):
         here = cls(**made)
         for key, numbers in WANTED[kind](here).items():
-            size = 1.0 if key in SIGNED else np.abs(numbers)
+            size = np.where((key in SIGNED) | (numbers == 0), 1.0, np.abs(numbers))
             assert np.max(np.abs(np.array(there[key]) - numbers) / size) <= 1e-12, (key, made)
         here.close()
 

@@ -1,7 +1,7 @@
 """Run the chapters that have changed side by side, before Sphinx reads and runs them one after another.
 
-The results go into Jupyter Book's own cache, where it finds them. A chapter that fails here is run again by Jupyter Book
-itself, which reports the error.
+The results go into Jupyter Book's own cache, where it finds them. A chapter that fails here is run again by Jupyter
+Book itself, which reports the error.
 """
 
 import logging

@@ -11,7 +11,8 @@ function compute({ dial, scores }) {
   const { expectation } = asked(dial, low, high);
   // With at most 16 keys and a dial from 0.02 to 0.98, alpha times the range is below 15/(0.02 e) = 276 in size.
   const reach = 300 / (high - low);
-  const alpha = high - low > APART ? crossing((at) => balance(at, expectation, n, scores).slope, -reach, reach) : 0;
+  const found = high - low > APART ? crossing((at) => balance(at, expectation, n, scores).slope, -reach, reach) : 0;
+  const alpha = Math.abs(found) < 1e-16 * reach ? 0 : found; // at the plain mean, zero and not the last digit of it
   const { weights } = tilted(alpha, n, scores);
   const { dual } = bound(alpha, expectation, n, scores);
   return { expectation, alpha, weights, ...evenness(n, weights), dual };
