@@ -15,7 +15,6 @@ from attnlib._arrays import (
     ArrayLike,
     broadcast,
     cast,
-    entropy_of,
     floats,
     number,
     require_axis,
@@ -180,10 +179,14 @@ def samples_to_reject(p: ArrayLike, *, error: float = 0.05) -> Array:
     error = number("error", error, above_zero=True)
     if error >= 1:
         raise ValueError(f"error must be above 0 and below 1; got {error}")
-    xp, _, (array,) = floats(p=p)
+    xp, dtype, (array,) = floats(p=p)
     require_axis(-1, array.ndim, "p")
     weights = require_weights(xp, array, p)
-    divergence = math.log(weights.shape[-1]) - entropy_of(xp, weights)
+    # Of x = n p, the mean of x log x - (x - 1), which keeps its digits near equal weights.
+    excess, held = weights.shape[-1] * weights - 1, weights > 0
+    excess = xp.where(xp.abs(excess) > float(xp.finfo(dtype).eps), excess, 0.0)  # 1/n, rounded, is 1/n
+    terms = xp.where(held, (1 + excess) * xp.log1p(xp.where(held, excess, 0.0)), 0.0) - excess
+    divergence = xp.sum(terms, axis=-1) / weights.shape[-1]
     some = divergence > 0
     return xp.where(some, math.log(1 / error) / xp.where(some, divergence, 1.0), math.inf)
 

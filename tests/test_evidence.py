@@ -217,6 +217,15 @@ def test_samples_to_reject(backend):
     assert found[1] == np.inf
 
 
+def test_samples_to_reject_equal_weights_and_nearly_equal_ones(backend):
+    for count in range(1, 65):
+        for dtype in backend.dtypes:
+            assert float(samples_to_reject(backend.array([1 / count] * count, dtype))) == np.inf
+    for step in (1e-4, 1e-9):  # the divergence is 2 step^2, up to a share of step^2
+        near = samples_to_reject(backend.array([0.5 + step, 0.5 - step]))
+        assert float(near) == pytest.approx(math.log(20) / (2 * step**2), rel=1e-6)
+
+
 def test_samples_to_reject_takes_weights_in_any_dtype(backend):
     for dtype in backend.dtypes:
         thirds = samples_to_reject(backend.array([2 / 3, 1 / 3], dtype))

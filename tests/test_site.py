@@ -9,6 +9,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 
+from attnlib.derive import sources
+
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 LIMIT = 600_000  # bytes that a page may load, compressed
 RAW_TEX = re.compile(r"\\\(|\\\[|\$\$|\\frac|\\sum|\\begin\{")
@@ -179,3 +181,17 @@ def test_links_lead_somewhere(site, read, page):
         if not found:
             broken.append(link)
     assert not broken
+
+
+def test_the_ledger_has_every_row_with_its_evidence(read):
+    """Every claim of the sources has one entry with a link to a chapter; the totals are those of the rows."""
+    entries = read("chapters/ledger.html").select(".ledger-entry")
+    assert len(entries) == len(sources())
+    for entry, row in zip(entries, sources().values(), strict=True):
+        head = entry.find("p").get_text()
+        assert head.startswith(f"{row['source']}, {row['label']}: {row['verdict']}")
+        assert re.fullmatch(r"0\d-[\w-]+\.html#[\w-]+", entry.find("a")["href"])
+    counts = Counter(row["verdict"] for row in sources().values())
+    (total,) = (p for p in read("chapters/ledger.html").select("article p") if p.get_text().startswith("All sources:"))
+    printed = dict((verdict, int(number)) for number, verdict in re.findall(r"(\d+) (\w+)[,.]", total.get_text()))
+    assert printed == counts and f"{len(sources())} equations and claims" in total.get_text()

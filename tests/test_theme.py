@@ -5,6 +5,7 @@ import subprocess
 from types import SimpleNamespace
 
 import fingerprint
+import ledger
 import mathematics
 import pages
 import pytest
@@ -187,6 +188,32 @@ def test_only_the_current_cache_is_kept(book):
     fingerprint.key_cache(SimpleNamespace(srcdir=book, outdir=book / "_build/html"), config)
     assert not list(caches.iterdir())
     assert config.nb_execution_cache_path == str(caches / fingerprint.fingerprint(book, fingerprint.SOURCES))
+
+
+# ---- ledger ----
+
+
+def test_a_row_without_evidence_is_a_warning_and_evidence_is_forgotten_with_its_chapter(monkeypatch):
+    from docutils import nodes
+    from sympy import exp
+
+    from attnlib.derive import checked, equation, sources
+    from attnlib.formulas import alpha, i, j, over_keys, s, weight
+
+    said = []
+    monkeypatch.setattr(ledger.logger, "warning", lambda text, *values: said.append(text % values))
+    proof = equation("ma-weights", weight, exp(alpha * s[i]) / over_keys(exp(alpha * s[j])), "divide")
+    claim = checked("testing-limit", True, "two keys tie")
+    env = SimpleNamespace(docname="chapter", ledger_evidence={})
+    app = SimpleNamespace(env=env)
+    doctree = nodes.section("", *(nodes.raw("", made._repr_html_(), format="html") for made in (proof, claim)))
+    ledger.collect(app, doctree)
+    assert env.ledger_evidence == {"ma-weights": ("chapter", [], "proved"), "testing-limit": ("chapter", [], "tested")}
+    ledger.check(app, env)
+    missing = sources().keys() - {"ma-weights", "testing-limit"}
+    assert len(said) == len(missing) and all(any(f" {name} " in text for text in said) for name in missing)
+    ledger.purge(app, env, "chapter")
+    assert env.ledger_evidence == {}
 
 
 # ---- colours ----

@@ -76,7 +76,7 @@ def fill(app, doctree, docname):
                 uri = f"{app.builder.get_relative_uri(docname, page)}#{identifier}"
                 title = app.env.titles[page].astext()
                 counted = f" for {', '.join(map(str, keys))} keys" if keys else ""
-                how = {entry["verdict"]: "", "proved": ", proved", "tested": ", tested"}.get(by, "")
+                how = f", {by}" if by in ("proved", "tested") and by != entry["verdict"] else ""
                 head += [nodes.Text(f"{how}{counted} in "), nodes.reference("", title, internal=True, refuri=uri)]
             box = nodes.container(
                 "", head, nodes.paragraph("", "", nodes.math("", rf"\displaystyle {entry['statement']}"))
