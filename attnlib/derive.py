@@ -31,13 +31,14 @@ VERDICTS = (
 DISPLAY = r"\displaystyle "
 LEFT = 'style="text-align: left"'  # JupyterLab sets tables to the right
 _WAITING = sp.Derivative | sp.Integral | sp.UnevaluatedExpr  # what `doit` is for; sums have rules of their own
+_BINDING = (sp.Derivative, sp.Integral, sp.Subs)  # what may bind an index or depend on how it enters
 _GIVEN = {"definition", "assumption", "slip"}
 _EVIDENCE = {
     "proved": {"proved"},
     "tested": {"tested"},
     "incomplete": {"proved", "tested"},
     "misprint": {"proved", "tested"},
-    "slip": {*_GIVEN, "tested"},
+    "slip": {"slip", "tested"},
 }
 
 
@@ -55,6 +56,10 @@ def _source(identifier: str) -> dict:
     if identifier not in sources():
         raise ValueError(f"equation must be an id of equations.toml; got {identifier!r}")
     return sources()[identifier]
+
+
+class _Bound(sp.Symbol):
+    """A standard name for a bound index, which no symbol of an expression equals, whatever its name."""
 
 
 def _apart(expr):
@@ -111,27 +116,35 @@ def _precedes(inner, outer, index) -> bool:
 
 
 def _named(kind, body, index, first, last):
-    taken = {str(symbol) for symbol in body.atoms(sp.Symbol)}
+    taken = {str(symbol) for symbol in body.atoms(_Bound)}
     name = next(name for name in map("index{}".format, itertools.count(1)) if name not in taken)
-    symbol = sp.Symbol(name, **index.assumptions0)
+    symbol = _Bound(name, **index.assumptions0)
     return kind(body.xreplace({index: symbol}), (symbol, first, last))
 
 
 def _chosen(term, index, first, last):
     """The free index at which a term is nonzero, where a sum over all keys or coordinates meets a Kronecker delta."""
+    from attnlib.formulas import c, d, i, j, n
+
+    if term.has(*_BINDING):  # what is a derivative by an index cannot be read at one
+        return None
     for delta in term.atoms(sp.KroneckerDelta) & set(sp.Mul.make_args(term)):
         others = delta.free_symbols - {index}
         if first == 1 and last.is_Symbol and len(delta.free_symbols) == 2 and len(others) == 1:
             (other,) = others
-            if other.is_integer and other.is_positive and not isinstance(other, sp.Dummy):
+            elsewhere = ({c} if last == n else {i, j}) | {n, d}  # indices and ends of other ranges
+            known = other.is_integer and other.is_positive and not isinstance(other, sp.Dummy | _Bound)
+            if known and other not in elsewhere:
                 return other
     return None
 
 
 def _at_equal_indices(term):
     """Write a term with a Kronecker delta of two free indices in one of them alone: elsewhere it is zero."""
+    if term.has(*_BINDING):
+        return term
     for delta in sorted(term.atoms(sp.KroneckerDelta) & set(sp.Mul.make_args(term)), key=str):
-        if all(index.is_Symbol and not index.name.startswith("index") for index in delta.args):  # no bound index's name
+        if all(index.is_Symbol and not isinstance(index, _Bound) for index in delta.args):
             first, second = sorted(delta.args, key=str)
             term = delta * (term / delta).xreplace({second: first})
     return term
@@ -142,14 +155,21 @@ def _nonempty(part) -> bool:
 
 
 def _opaque(expr) -> dict:
-    """A symbol for every sum: positive where its terms are and there is one, real where its terms are."""
-    return {
-        part: sp.Dummy(
-            positive=True if part.function.is_positive and _nonempty(part) else None,
-            real=True if part.function.is_real else None,
-        )
-        for part in expr.atoms(sp.Sum)
-    }
+    """A symbol for every sum: positive where its terms are and there is one, real where its terms are.
+
+    And one for whatever else binds an index: a sum inside it may depend on that index.
+    """
+
+    def known(part):
+        if isinstance(part, sp.Sum):
+            return part.function.is_positive and _nonempty(part), part.function.is_real
+        return part.is_positive, part.is_real
+
+    made = {}
+    for part in expr.atoms(sp.Sum, sp.Product, *_BINDING):
+        positive, real = known(part)
+        made[part] = sp.Dummy(positive=positive or None, real=real or None)
+    return made
 
 
 def _positive(expr) -> bool:
@@ -195,9 +215,16 @@ def check_equal(left, right, *, keys=()) -> None:
     from attnlib.formulas import n
 
     left, right, keys = sp.sympify(left), sp.sympify(right), _counts(keys)
-    pairs = [(left.subs(n, count).doit(), right.subs(n, count).doit()) for count in keys] or [(left, right)]
+    pairs = [[_apart(side).subs(n, count).doit() for side in (left, right)] for count in keys] or [(left, right)]
     if not all(_vanishes(first - second) for first, second in pairs):
         raise DerivationError(f"not proved equal:\n  left   {left}\n  right  {right}")
+
+
+def _check_letters(*expressions) -> None:
+    """Refuse weights at two inverse temperatures side by side: they would be printed alike."""
+    parts = {part for expr in expressions for part in sp.sympify(expr).atoms(sp.Function) if hasattr(part, "unfold")}
+    if len(rates := {part.args[1] for part in parts}) > 1:
+        raise DerivationError(f"weights at {' and at '.join(sorted(map(str, rates)))} would be printed alike")
 
 
 def _check_follows(old, new, factor, keys) -> None:
@@ -207,16 +234,32 @@ def _check_follows(old, new, factor, keys) -> None:
     check_equal(old.lhs - old.rhs, factor * (new.lhs - new.rhs), keys=keys)
 
 
+def _held(expr) -> bool:
+    return isinstance(expr, sp.UnevaluatedExpr)
+
+
 class _Latex(PositiveFirst, LatexPrinter):
     def _print_Indexed(self, expr):
         return f"{self._print(expr.base.label)}_{{{' '.join(map(self._print, expr.indices))}}}"
 
-    # sympy leaves out the brackets of what is held back: after a minus, and where it begins with one in a product.
+    # sympy leaves out the brackets of what is held back: after a minus, under a sum, and where it begins with a minus
+    # in a product.
+    def _print_Mul(self, expr):
+        if not _held(-expr):
+            return super()._print_Mul(expr)
+        inner = (-expr).args[0]
+        text = self._print(inner)
+        return rf"- \left({text}\right)" if inner.is_Add or inner.could_extract_minus_sign() else f"- {text}"
+
+    def _print_Sum(self, expr):
+        body = expr.function
+        return super()._print_Sum(expr.func(body.args[0], *expr.limits) if _held(body) else expr)
+
     def _needs_add_brackets(self, expr):
-        return (isinstance(expr, sp.UnevaluatedExpr) and expr.args[0].is_Add) or super()._needs_add_brackets(expr)
+        return (_held(expr) and expr.args[0].is_Add) or super()._needs_add_brackets(expr)
 
     def _needs_mul_brackets(self, expr, first=False, last=False):
-        inner = expr.args[0] if isinstance(expr, sp.UnevaluatedExpr) else expr
+        inner = expr.args[0] if _held(expr) else expr
         return (inner.could_extract_minus_sign() and not first) or super()._needs_mul_brackets(expr, first, last)
 
     def _print_Derivative(self, expr):
@@ -264,6 +307,7 @@ class Derivation:
             bare = shorter
         if "=" in bare:
             raise ValueError(f"name must not hold an equation, which nothing would prove; got {name!r}")
+        _check_letters(start)
         self._last = start
         self._rows = []
         if isinstance(start, sp.Eq):
@@ -275,7 +319,7 @@ class Derivation:
     def _add(self, sides, reason, equation, verdict, keys=()):
         if equation is not None:
             recorded = _source(equation)["verdict"]
-            if verdict not in _EVIDENCE.get(recorded, _GIVEN):
+            if verdict not in _EVIDENCE.get(recorded, {recorded}):
                 raise DerivationError(f"equation {equation} is recorded as {recorded}, but here it is {verdict}")
         if self._rows and self._rows[-1][1:] == ("", "", None, "definition", ()) and not sides[0]:
             sides = (self._rows.pop()[0], sides[1])  # a bare start and its first step share a line
@@ -310,6 +354,7 @@ class Derivation:
         if equation and new == self._last:
             raise DerivationError(f"step ({reason}): evidence for {equation} must not repeat what stands before it")
         try:
+            _check_letters(self._last, new)
             if isinstance(new, sp.Eq):
                 _check_follows(self._last, new, sp.sympify(factor), keys)
             else:
@@ -326,7 +371,7 @@ class Derivation:
 
     def sign(self, sign, reason, *, equation=None):
         """Prove that the last expression is above (`sign` ">") or below ("<") zero for any number of keys."""
-        if self._last is None or not _positive({">": 1, "<": -1}[sign] * self._last):
+        if not isinstance(self._last, sp.Expr) or not _positive({">": 1, "<": -1}[sign] * self._last):
             raise DerivationError(f"step {self._proved() + 1} ({reason}): not proved: {self._last} {sign} 0")
         self._last = None
         self._add(("", f"{sign} 0"), reason, equation, "proved")

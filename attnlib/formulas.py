@@ -4,7 +4,7 @@ Keys carry the index i (or j), coordinates the index c; both start at one, as on
 of coordinates `d` stay symbolic.
 """
 
-from sympy import Function, IndexedBase, Mul, Pow, Rational, Sum, Symbol, exp, log, pi, sqrt
+from sympy import Dummy, Function, IndexedBase, Mul, Pow, Rational, Sum, Symbol, exp, log, pi, sqrt
 
 n = Symbol("n", integer=True, positive=True)  # keys
 d = Symbol("d", integer=True, positive=True)  # coordinates
@@ -41,7 +41,11 @@ class Weight(Function):
     def unfold(self):
         """Give the exponential of the key's score over the sum of all keys' exponentials."""
         index, rate = self.args
-        return exp(rate * s[index]) / over_keys(exp(rate * s[j]), j)
+        other = Dummy("j", integer=True, positive=True)  # not j: a rate may hold it
+        return exp(rate * s[index]) / over_keys(exp(rate * s[other]), other)
+
+    def _eval_derivative(self, symbol):
+        return self.unfold().diff(symbol)
 
     @property
     def free_symbols(self):

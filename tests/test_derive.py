@@ -31,7 +31,8 @@ F = sp.Function("f")
 P = sp.IndexedBase("p", positive=True)
 Z = sp.IndexedBase("z")  # complex
 ANY = sp.Symbol("l", integer=True)  # any whole number, also a negative one
-TAKEN = sp.Symbol("index2", integer=True, positive=True)  # a name that the normal form might give
+FIRST, TAKEN = (sp.Symbol(name, integer=True, positive=True) for name in ("index1", "index2"))  # standard names
+X = sp.Symbol("x", real=True)
 SUM = over_keys(theta[i], i)
 SUM_S = over_keys(s[i], i)
 SHARES = sp.exp(alpha * s[i]) / over_keys(sp.exp(alpha * s[j]))
@@ -47,6 +48,8 @@ TRUE = [
     (sp.Derivative(over_keys(s[j] ** 2), s[j]), 2 * s[j]),
     (sp.Derivative(Weight(i, alpha), s[j]), alpha * Weight(i, alpha) * (sp.KroneckerDelta(i, j) - Weight(j, alpha))),
     (over_keys(Weight(j, alpha) * s[i]), s[i]),
+    (over_keys(Weight(j, alpha) * Weight(i, alpha), j), Weight(i, alpha)),
+    (sp.Sum(Weight(TAKEN, alpha), (TAKEN, 1, n)), sp.Integer(1)),
     (sp.KroneckerDelta(i, j) * F(s[j], ANY), sp.KroneckerDelta(i, j) * F(s[i], ANY)),
     (over_keys(s[i] * sp.Sum(v[i, c], (c, 1, d)), i), sp.Sum(over_keys(s[i] * v[i, c], i), (c, 1, d))),
     (sp.Derivative(-over_keys(P[i] * sp.log(P[i]), i), P[i]), -sp.log(P[i]) - 1),
@@ -61,6 +64,23 @@ FALSE = [
     (sp.sqrt(mean**2), mean),
     (sp.KroneckerDelta(i, j) * F(s[j]), F(s[i])),
     (Weight(i, alpha), Weight(j, alpha)),
+    # A weight's own index is nobody else's, and its derivative is not zero.
+    (over_keys(Weight(j, s[j])), sp.Integer(1)),
+    (over_keys(Weight(j, j * alpha)), sp.Integer(1)),
+    (Weight(i, j), sp.exp(j * s[i]) / over_keys(sp.exp(j * s[j]))),
+    (sp.Derivative(Weight(i, alpha), s[j]), sp.Integer(0)),
+    # What binds an index, or asks how it enters, is not a constant, nor a place to put another index in.
+    (sp.Derivative(over_keys(s[j]), n), sp.Integer(0)),
+    (sp.Integral(X * over_keys(F(X, j)), (X, 0, 1)), over_keys(F(X, j)) / 2),
+    (sp.Product(sp.Sum(F(i, j), (j, 1, n)), (i, 1, 2 * n)), sp.Product(sp.Sum(F(i, j), (j, 1, n)), (i, 1, n)) ** 2),
+    (over_keys(sp.KroneckerDelta(FIRST, j) * over_keys(F(j, c), c)), over_keys(F(c, c), c)),
+    (
+        sp.KroneckerDelta(i, j) * sp.Derivative(F(i, j), i),
+        sp.KroneckerDelta(i, j) * sp.Derivative(F(i, i), i),
+    ),
+    # An end of a range, and an index of coordinates, is no index of keys.
+    (over_keys(sp.KroneckerDelta(d, j) * s[j]), s[d]),
+    (sp.Sum(sp.KroneckerDelta(c, i), (c, 1, d)), sp.Integer(1)),
     (over_keys(Weight(i, alpha), j), sp.Integer(1)),
     (
         sp.KroneckerDelta(TAKEN, j) * sp.Sum(F(i, j) + F(i, 1) ** 2, (i, 1, n)),
@@ -208,6 +228,26 @@ def test_a_claim_is_recorded_as_tested_only_if_it_held():
         equation("testing-limit", SHARES, weight)
 
 
+def test_equal_for_some_numbers_of_keys_unfolds_before_it_counts():
+    with pytest.raises(DerivationError, match="not proved equal"):
+        check_equal(sp.Derivative(Weight(i, alpha), s[j]), 0, keys=(2,))
+    assert Weight(i, alpha).diff(s[j]) != 0
+
+
+def test_weights_that_would_be_printed_alike_are_refused():
+    with pytest.raises(DerivationError, match="weights at alpha and at kappa would be printed alike"):
+        Derivation(Weight(i, alpha) / Weight(i, kappa))
+    with pytest.raises(DerivationError, match="would be printed alike"):
+        Derivation(Weight(i, alpha)).step(Weight(i, kappa), "another rate")
+
+
+def test_a_start_has_the_verdict_that_is_recorded():
+    with pytest.raises(DerivationError, match="recorded as assumption, but here it is definition"):
+        Derivation(theta[i], equation="ma-3")
+    with pytest.raises(DerivationError, match="not proved"):
+        Derivation(sp.Eq(mean, kappa)).sign(">", "an equation has no sign")
+
+
 def test_what_is_held_back_keeps_its_brackets():
     held = sp.UnevaluatedExpr
     for expr, shown in (
@@ -215,6 +255,11 @@ def test_what_is_held_back_keeps_its_brackets():
         (2 * held(alpha - mean), r"2 \left(\alpha - \mu\right)"),
         (held(alpha - mean) ** 2, r"\left(\alpha - \mu\right)^{2}"),
         (kappa * held(-alpha), r"\kappa \left(- \alpha\right)"),
+        (mean - held(alpha - kappa), r"\mu - \left(\alpha - \kappa\right)"),
+        (-held(alpha - kappa), r"- \left(\alpha - \kappa\right)"),
+        (sp.exp(-held(alpha - kappa)), r"e^{- \left(\alpha - \kappa\right)}"),
+        (over_keys(-held(s[j] - mean)), r"\sum_{j=1}^{n} - \left(s_{j} - \mu\right)"),
+        (over_keys(held(s[j] - mean)), r"\sum_{j=1}^{n} \left(s_{j} - \mu\right)"),
         (kappa * alpha - mean, r"\alpha \kappa - \mu"),
     ):
         assert shown in Derivation(expr, "x")._repr_latex_()
