@@ -26,8 +26,6 @@ from attnlib._arrays import (
 
 __all__ = ["inverse_temperature", "largest_budget", "route", "samples_to_reject"]
 
-_SERIES = [1 / math.factorial(power) for power in range(14, 1, -1)]  # of exp(x) - 1 - x, over x^2, highest power first
-
 
 def largest_budget(scores: ArrayLike) -> Array:
     """Give the largest divergence from equal weights that can raise the expected score, log(n) - log(m).
@@ -182,11 +180,8 @@ def samples_to_reject(p: ArrayLike, *, error: float = 0.05) -> Array:
     xp, dtype, (array,) = floats(p=p)
     require_axis(-1, array.ndim, "p")
     weights = require_weights(xp, array, p)
-    # Of x = n p, the mean of x log x - (x - 1), which keeps its digits near equal weights.
-    excess, held = weights.shape[-1] * weights - 1, weights > 0
-    excess = xp.where(xp.abs(excess) > float(xp.finfo(dtype).eps), excess, 0.0)  # 1/n, rounded, is 1/n
-    terms = xp.where(held, (1 + excess) * xp.log1p(xp.where(held, excess, 0.0)), 0.0) - excess
-    divergence = xp.sum(terms, axis=-1) / weights.shape[-1]
+    count = xp.sum(xp.ones_like(weights), axis=-1, keepdims=True)
+    divergence = _divergence(xp, weights, count, float(xp.finfo(dtype).eps))  # 1/n, rounded, is 1/n
     some = divergence > 0
     return xp.where(some, math.log(1 / error) / xp.where(some, divergence, 1.0), math.inf)
 
@@ -250,29 +245,26 @@ def _solve(xp: Any, scores: Array, budget: Array) -> tuple[Array, Array, Array]:
     span = -xp.min(xp.where(admissible, below, 0.0), axis=-1) if scores.shape[-1] else cap
     unit = xp.where(span > 0, span, 1.0)
     scaled = below / unit[..., None]  # from -1 to 0: scores of any size are alike
+    known = xp.where(admissible, scaled, 0.0)
+    count = xp.sum(cast(xp, admissible, xp.float64), axis=-1, keepdims=True)
     low, high = (xp.zeros_like(budget + cap) + end for end in (-720.0, 720.0))
     for _ in range(64):
         middle = (low + high) / 2
-        spent = _divergence(xp, scaled, admissible, xp.exp(middle))
+        masses = xp.where(admissible, xp.exp(xp.exp(middle)[..., None] * known), 0.0)
+        weights = xp.where(admissible, masses / xp.sum(masses, axis=-1, keepdims=True), 1 / count)
+        spent = _divergence(xp, weights, count)  # to which an equal weight adds nothing
         low, high = xp.where(spent < budget, middle, low), xp.where(spent < budget, high, middle)
     beta = xp.where(budget == 0, 0.0, xp.where(budget >= cap, math.inf, xp.exp(high)))
     return beta, unit, scaled
 
 
-def _divergence(xp: Any, scaled: Array, admissible: Array, beta: Array) -> Array:
-    """Return KL(softmax(beta * scaled) || equal weights on the admissible keys), with all digits also near zero."""
-    count = xp.sum(cast(xp, admissible, xp.float64), axis=-1)
-    known = xp.where(admissible, scaled, 0.0)
-    exponents = beta[..., None] * known
-    masses = xp.where(admissible, xp.exp(exponents), 0.0)
-    total = xp.sum(masses, axis=-1)
-    far = xp.sum(masses * exponents, axis=-1) / total - xp.log(total / count)
-    # Near equal weights that is the small difference of large numbers; about the mean score it is not.
-    centred = xp.where(admissible, known - (xp.sum(known, axis=-1) / count)[..., None], 0.0)
-    small = xp.where(beta < 0.5, beta, 0.0)[..., None] * centred
-    series = small * 0.0
-    for coefficient in _SERIES:
-        series = series * small + coefficient
-    excess = xp.sum(small**2 * series, axis=-1) / count  # the mean of exp(x) - 1 - x, where x has the mean zero
-    near = xp.sum(small * xp.expm1(small), axis=-1) / count / (1 + excess) - xp.log1p(excess)
-    return xp.where(beta < 0.5, near, far)
+def _divergence(xp: Any, weights: Array, count: Array, rounding: float = 0.0) -> Array:
+    """Return the divergence from equal weights on `count` keys; what is within `rounding` of equal counts as equal.
+
+    It is the mean of x log x - (x - 1) with x = count * weight, in which nothing cancels near equal weights.
+    """
+    excess = count * weights - 1
+    excess = xp.where(xp.abs(excess) > rounding, excess, 0.0)
+    some = excess > -1
+    terms = xp.where(some, (1 + excess) * xp.log1p(xp.where(some, excess, 0.0)), 0.0) - excess
+    return xp.sum(terms, axis=-1) / count[..., 0]

@@ -190,6 +190,7 @@ def test_every_handle_follows_pointer_and_keyboard(kind, open_widget):
     tab, widget = open_widget(kind)
     handles = widget.locator("g.handle")
     for number in range(handles.count()):
+        widget.get_by_role("button", name="Reset").click()  # a handle that another has sent to its end cannot go on
         handle = handles.nth(number)
         handle.scroll_into_view_if_needed()
         before, shown = state(widget), results(widget)

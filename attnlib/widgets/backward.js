@@ -15,11 +15,11 @@ function compute({ tau, eta, gradient, scores, value }) {
 
 function build({ state, change, replace }) {
   const axes = ["coordinate 1", "coordinate 2"];
-  const axis = (label) => ({ range: [-2.2, 2.2], ticks: [-2, -1, 0, 1, 2], label });
+  const axis = (label) => ({ range: [-2.6, 2.6], ticks: [-2, -1, 0, 1, 2], label });
   const plane = panel({ title: "Values, output and upstream gradient", height: 300, x: axis(axes[0]), y: axis(axes[1]) });
   const chart = panel({
     title: "Utility, advantage, gradient (from pale to full)", height: 300, x: { range: [0.5, 3.5], ticks: [1, 2, 3], label: "key" },
-    y: { range: [-4.2, 4.2], ticks: [-4, -3, -2, -1, 0, 1, 2, 3, 4], label: "" },
+    y: { range: [-4.9, 4.9], ticks: [-4, -3, -2, -1, 0, 1, 2, 3, 4], label: "" },
   });
   const simplex = triangle("One step on the simplex, from the dot");
   const line = panel({ title: "Weight of each score", height: 289, x: { range: [-3.2, 3.2], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "score" }, y: { range: [-0.06, 1.06], ticks: [0, 0.25, 0.5, 0.75, 1], label: "weight" } });
@@ -31,7 +31,7 @@ function build({ state, change, replace }) {
     move: (point) => change({ gradient: point }), mark: svg("g", { class: "mark query" }, svg("circle", { r: 9 }), svg("text", { "text-anchor": "middle", dy: 3.5 }, "g")),
   });
   const values = state().value.map((_, at) => handle({
-    panel: plane, label: `value ${at + 1}`, symbol: "v", key: at, axes, range: { low: -2, high: 2 }, value: () => state().value[at],
+    panel: plane, label: `value ${at + 1}`, symbol: "v", key: at, axes, range: { low: -2.4, high: 2.4 }, value: () => state().value[at],
     move: (point) => replace("value", at, point), mark: dot(at),
   }));
   const scores = state().scores.map((_, at) => handle({

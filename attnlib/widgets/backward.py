@@ -25,7 +25,7 @@ class KeyAdvantage(Widget):
     gradient : two numbers within [-1, 1]
         The loss's derivative by the output.
     scores : three numbers within [-3, 3]
-    value : three points within [-2, 2]
+    value : three points within [-2.4, 2.4]
     presets, name
         As in `Widget`.
 
@@ -82,9 +82,9 @@ class KeyAdvantage(Widget):
 
     tau = Quantity(1.0, low=0.2, high=4, label="τ")
     eta = Quantity(1.0, low=0, high=8, label="η")
-    gradient = Quantity([1.0, 0.0], low=-1, high=1)
+    gradient = Quantity([0.5, 0.0], low=-1, high=1)
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3)
-    value = Quantity([[1.0, -1.0], [0.0, 1.2], [-1.0, -0.6]], low=-2, high=2)
+    value = Quantity([[2.0, -1.0], [0.0, 1.2], [-2.0, -0.6]], low=-2.4, high=2.4)
 
     @property
     def weights(self):

@@ -12,7 +12,8 @@ function compute({ budget, scores }) {
   const spendable = Math.min(budget, spent(ENDLESS));
   let high = 1;
   while (spent(high) < spendable) high *= 2;
-  const beta = budget < spent(ENDLESS) ? crossing((beta) => spent(beta) - budget, 0, high) : spendable > 0 ? ENDLESS : 0;
+  const inside = () => (budget < spent(ENDLESS) ? crossing((beta) => spent(beta) - budget, 0, high) : ENDLESS);
+  const beta = spendable > 0 ? inside() : 0;
   return { beta, ...bought(beta, count, scores, top), spent: spendable, weights: softmax(beta, count, scores).weights, ...testing(ERROR, spendable) };
 }
 
@@ -62,8 +63,8 @@ function build({ state, change, replace }) {
       }
       put(curve, { d: `M${points.join("L")}H${right.across(2.9).toFixed(2)}` });
       const reach = Math.min(0.5, 1.5 / price); // a steep tangent is cut before it leaves the picture
-      link(tangent, right.to([nats - reach, expectation - reach * price]), right.to([nats + reach, expectation + reach * price]));
-      put(tangent, { visibility: Number.isFinite(price) ? "visible" : "hidden" });
+      const rise = Number.isFinite(price) ? reach * price : 1.5; // the first nat's is upright
+      link(tangent, right.to([nats - reach, expectation - rise]), right.to([nats + reach, expectation + rise]));
       budget.place(right.to([nats, expectation]));
     },
   };

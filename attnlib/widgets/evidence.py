@@ -66,7 +66,7 @@ class KLBudget(Widget):
 
     @property
     def beta(self):
-        """The inverse temperature that spends it; inf where all of it cannot be spent."""
+        """The inverse temperature that spends it; 0 where nothing is spent, inf where a larger budget buys no more."""
         return float(evidence.inverse_temperature(self.scores, self.spent))
 
     @property
