@@ -208,12 +208,21 @@ def test_a_row_without_evidence_is_a_warning_and_evidence_is_forgotten_with_its_
     app = SimpleNamespace(env=env)
     doctree = nodes.section("", *(nodes.raw("", made._repr_html_(), format="html") for made in (proof, claim)))
     ledger.collect(app, doctree)
-    assert env.ledger_evidence == {"ma-weights": ("chapter", [], "proved"), "testing-limit": ("chapter", [], "tested")}
-    ledger.check(app, env)
+    assert ledger.check(app, env) == []
+    assert env.ledger_shown == {
+        "ma-weights": ("chapter", ([], "proved")),
+        "testing-limit": ("chapter", ([], "tested")),
+    }
     missing = sources().keys() - {"ma-weights", "testing-limit"}
     assert len(said) == len(missing) and all(any(f" {name} " in text for text in said) for name in missing)
+    env.docname = "another"
+    ledger.collect(app, doctree)
     ledger.purge(app, env, "chapter")
-    assert env.ledger_evidence == {}
+    ledger.check(app, env)
+    assert env.ledger_shown["ma-weights"][0] == "another", "a second chapter's evidence outlives the first's"
+    ledger.purge(app, env, "another")
+    ledger.check(app, env)
+    assert env.ledger_shown == {} and len(said) == 2 * len(missing) + len(sources())
 
 
 # ---- colours ----

@@ -439,6 +439,7 @@ def test_traits_take_arrays_and_refuse_nonsense_by_name():
         ("alpha", -1),
         ("alpha", float("nan")),
         ("alpha", "three"),
+        ("alpha", "0.5"),
         ("alpha", [1.0]),
         ("query", [1.0]),
         ("query", [1.0, 9.0]),

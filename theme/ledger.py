@@ -35,22 +35,26 @@ def collect(app, doctree):
     for raw in doctree.findall(nodes.raw):
         for data in re.findall(r'data-record="([^"]*)"', raw.astext()):
             record = json.loads(html.unescape(data))
-            app.env.ledger_evidence.setdefault(record["id"], (app.env.docname, record["keys"], record["by"]))
+            of_claim = app.env.ledger_evidence.setdefault(record["id"], {})
+            of_claim.setdefault(app.env.docname, (record["keys"], record["by"]))
 
 
 def purge(app, env, docname):
     """Forget what a chapter recorded, before it is read again."""
-    known = getattr(env, "ledger_evidence", {})
-    env.ledger_evidence = {key: evidence for key, evidence in known.items() if evidence[0] != docname}
+    env.ledger_evidence = getattr(env, "ledger_evidence", {})
+    for of_claim in env.ledger_evidence.values():
+        of_claim.pop(docname, None)
 
 
 def check(app, env):
     """Warn of every row without evidence; have the ledger page written again if the evidence has changed."""
     purge(app, env, None)
-    for identifier in sources().keys() - env.ledger_evidence.keys():
+    # A claim may have evidence in several chapters; the first in reading order is shown.
+    found = {claim: min(chapters.items()) for claim, chapters in env.ledger_evidence.items() if chapters}
+    for identifier in sources().keys() - found.keys():
         logger.warning("ledger: equation %s has no evidence in any chapter", identifier)
-    shown, env.ledger_shown = getattr(env, "ledger_shown", None), dict(env.ledger_evidence)
-    return [env.ledger_page] if env.ledger_shown != shown and hasattr(env, "ledger_page") else []
+    before, env.ledger_shown = getattr(env, "ledger_shown", None), found
+    return [env.ledger_page] if found != before and hasattr(env, "ledger_page") else []
 
 
 def _totals(name, entries):
@@ -71,8 +75,8 @@ def fill(app, doctree, docname):
                 entries += [nodes.rubric("", source), _totals(source, [e for e in rows if e["source"] == source])]
             head = nodes.paragraph("", "", nodes.strong("", f"{entry['source']}, {entry['label']}"))
             head += [nodes.Text(": "), nodes.emphasis("", entry["verdict"])]
-            if evidence := app.env.ledger_evidence.get(identifier):
-                page, keys, by = evidence
+            if evidence := app.env.ledger_shown.get(identifier):
+                page, (keys, by) = evidence
                 uri = f"{app.builder.get_relative_uri(docname, page)}#{identifier}"
                 title = app.env.titles[page].astext()
                 counted = f" for {', '.join(map(str, keys))} keys" if keys else ""
@@ -97,4 +101,4 @@ def setup(app):
     app.connect("doctree-read", collect)
     app.connect("env-updated", check)
     app.connect("doctree-resolved", fill)
-    return {"version": "1", "env_version": 3, "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 4, "parallel_read_safe": False, "parallel_write_safe": True}

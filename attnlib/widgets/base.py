@@ -82,7 +82,8 @@ class Quantity(traitlets.TraitType):
     def validate(self, obj, value):
         low, high = (self.metadata["quantity"][end] for end in ("low", "high"))
         try:
-            array = np.asarray(value, dtype=float)
+            array = np.asarray(value)
+            array = array.astype(float) if array.dtype.kind in "biuf" else np.array(np.nan)  # no text that reads as one
         except (TypeError, ValueError):
             array = np.array(np.nan)
         # A widget's number of keys is settled when it is made: its marks are drawn once.

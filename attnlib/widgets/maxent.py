@@ -7,10 +7,20 @@ from attnlib import figures, formulas
 from attnlib.codegen import Law
 from attnlib.formulas import alpha, i, j, n, p, s, target, w, x
 from attnlib.layer import softmax
-from attnlib.maxent import entropy, maximum_entropy
+from attnlib.maxent import MaximumEntropy, entropy, maximum_entropy
 from attnlib.widgets.base import Quantity, Widget
 
 _dial, _low, _high, _dual = (Symbol(name, real=True) for name in ("dial", "s_min", "s_max", "D"))
+
+
+_APART = 1e-9  # scores nearer to each other count as equal
+
+
+def most_even(scores, expectation):
+    """The weights of largest entropy with an expected score, and α; equal weights and 0 where all scores are equal."""
+    if np.ptp(scores) <= _APART:
+        return MaximumEntropy(np.full(len(scores), 1 / len(scores)), 0.0)
+    return maximum_entropy(np.array(scores), expectation)
 
 
 class MaximumEntropyDial(Widget):
@@ -72,12 +82,12 @@ class MaximumEntropyDial(Widget):
     @property
     def alpha(self):
         """The multiplier of the expected score: the inverse temperature; 0 if all scores are equal."""
-        return float(maximum_entropy(np.array(self.scores), self.expectation).multipliers)
+        return float(most_even(self.scores, self.expectation).multipliers)
 
     @property
     def weights(self):
         """The weights of largest entropy with that expected score, shape (n,)."""
-        return maximum_entropy(np.array(self.scores), self.expectation).weights
+        return most_even(self.scores, self.expectation).weights
 
     @property
     def entropy(self):

@@ -9,7 +9,7 @@ from attnlib.formulas import alpha, i, j, n, over_keys, rho, s, target, tau, w
 from attnlib.layer import softmax
 from attnlib.widgets.base import Quantity, Widget
 from attnlib.widgets.evidence import KLBudget
-from attnlib.widgets.maxent import MaximumEntropyDial
+from attnlib.widgets.maxent import MaximumEntropyDial, most_even
 
 _shared = {law.name: law for cls in (MaximumEntropyDial, KLBudget) for law in cls.laws}
 _least = Symbol("least", real=True)
@@ -89,7 +89,7 @@ class FourRoads(Widget):
     @property
     def by_entropy(self):
         """The most even weights with this expected score, shape (n,)."""
-        return maxent.maximum_entropy(np.array(self.scores), self.expectation).weights
+        return most_even(self.scores, self.expectation).weights
 
     @property
     def by_budget(self):
