@@ -57,6 +57,14 @@ def check(app, env):
     return [env.ledger_page] if found != before and hasattr(env, "ledger_page") else []
 
 
+def _statement(latex):
+    """A claim in words is set as words, which break over lines; the formulas in it, or a formula alone, as formulas."""
+    pieces = re.split(r"\\text\{([^{}]*)\}", latex)  # every second piece is words
+    if len("".join(pieces[1::2])) < 25:
+        return [nodes.math("", rf"\displaystyle {latex}")]
+    return [nodes.Text(part) if at % 2 else nodes.math("", part) for at, part in enumerate(pieces) if part.strip()]
+
+
 def _totals(name, entries):
     counts = Counter(entry["verdict"] for entry in entries)
     each = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
@@ -82,9 +90,7 @@ def fill(app, doctree, docname):
                 counted = f" for {', '.join(map(str, keys))} keys" if keys else ""
                 how = f", {by}" if by in ("proved", "tested") and by != entry["verdict"] else ""
                 head += [nodes.Text(f"{how}{counted} in "), nodes.reference("", title, internal=True, refuri=uri)]
-            box = nodes.container(
-                "", head, nodes.paragraph("", "", nodes.math("", rf"\displaystyle {entry['statement']}"))
-            )
+            box = nodes.container("", head, nodes.paragraph("", "", *_statement(entry["statement"])))
             box["classes"].append("ledger-entry")
             if correction := entry.get("correction"):
                 words = re.split(r"\$(.*?)\$", correction)  # every second piece is mathematics

@@ -74,10 +74,12 @@ function build({ state, change, replace }) {
   };
 }
 
+const tidy = (number) => (Math.abs(number) < 1e-12 ? 0 : number); // what rounding leaves of a mean taken away
+
 const columns = {
   count: "scores",
   names: [["utility", "u"], ["advantage", "A"], ["gradient", "delta"], ["weight", "w"]],
-  of: (_, { utilities, advantages, gradients, weights }) => weights.map((weight, at) => [utilities[at], advantages[at], gradients[at], weight]),
+  of: (_, { utilities, advantages, gradients, weights }) => weights.map((weight, at) => [utilities[at], tidy(advantages[at]), tidy(gradients[at]), weight]),
 };
 
 function describe(_, { baseline, weights, plain, natural }) {

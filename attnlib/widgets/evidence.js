@@ -1,5 +1,5 @@
 // KL budget: the weights with the largest expected score that stay within a divergence of equal weights.
-import { softmax, bought, ignorance, testing } from "laws";
+import { softmax, bought, testing } from "laws";
 import { awaken, color, crossing, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
 
 const ERROR = 0.05; // as in evidence.py: of rejecting ignorance although it holds
@@ -14,12 +14,14 @@ function compute({ budget, scores }) {
   while (spent(high) < spendable) high *= 2;
   const inside = () => (budget < spent(ENDLESS) ? crossing((beta) => spent(beta) - budget, 0, high) : ENDLESS);
   const beta = spendable > 0 ? inside() : 0;
-  return { beta, ...bought(beta, count, scores, top), spent: spendable, weights: softmax(beta, count, scores).weights, ...testing(ERROR, spendable) };
+  return {
+    beta, ...bought(beta, count, scores, top), spent: spendable, largest: spent(ENDLESS),
+    weights: softmax(beta, count, scores).weights, ...testing(ERROR, spendable),
+  };
 }
 
 function build({ state, change, replace }) {
   const count = state().scores.length;
-  const widest = ignorance(count).largest;
   const left = panel({
     title: "Weight of each score; dashed, equal weights", height: 290, x: { range: [-3.2, 3.2], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "score" },
     y: { range: [-0.06, 1.06], ticks: [0, 0.25, 0.5, 0.75, 1], label: "weight" },
@@ -29,7 +31,7 @@ function build({ state, change, replace }) {
     y: { range: [-3.2, 3.4], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "expected score" },
   });
   const level = svg("line", { class: "law mean", x1: left.across(-3.2), x2: left.across(3.2), y1: left.up(1 / count), y2: left.up(1 / count) });
-  const limit = svg("line", { class: "law mean", x1: right.across(widest), x2: right.across(widest), y1: right.up(-3.2), y2: right.up(3.4) });
+  const limit = svg("line", { class: "law mean", "data-symbol": "rho" });
   const curve = svg("path", { class: "center", "data-symbol": "rho" });
   const tangent = svg("line", { class: "tangent", "data-symbol": "beta" });
   const scores = state().scores.map((_, at) => handle({
@@ -48,7 +50,8 @@ function build({ state, change, replace }) {
   const link = (shape, [x1, y1], [x2, y2]) => put(shape, { x1, y1, x2, y2 });
   return {
     panels: [left, right],
-    update({ budget: nats, scores: all }, { weights, expectation, price }) {
+    update({ budget: nats, scores: all }, { weights, expectation, price, largest }) {
+      link(limit, right.to([largest, -3.2]), right.to([largest, 3.4]));
       scores.forEach((mark, at) => {
         const tip = left.to([all[at], weights[at]]);
         mark.place(tip);
@@ -79,7 +82,8 @@ const columns = {
 function describe({ budget }, { beta, price, expectation, spent, weights, draws }) {
   const rest = spent < budget ? ` ${show(budget - spent)} of the budget cannot be spent.` : "";
   const bought = beta < ENDLESS ? `β = ${show(beta)}, price ${show(price)} per nat` : "β is infinite, and one more nat buys nothing";
-  return `${bought}; expected score ${show(expectation)}.${rest} Equal weights are rejected after about ${show(draws)} draws. ${leaders(weights)}`;
+  const wait = draws < Infinity ? `after about ${Math.ceil(draws)} draws` : "never";
+  return `${bought}; expected score ${show(expectation)}.${rest} Equal weights are rejected ${wait}, with an error of 5 %. ${leaders(weights)}`;
 }
 
 export function render({ model, el }) {

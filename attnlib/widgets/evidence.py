@@ -40,7 +40,6 @@ class KLBudget(Widget):
     laws = (
         Law("softmax", (beta, n, s), {"weights": (_weight, (i, 1, n))}),
         Law("bought", (beta, n, s, _top), {"spent": _spent, "expectation": _expected, "price": 1 / beta}),
-        Law("ignorance", (n,), {"largest": log(n)}),
         Law("testing", (_error, rho), {"draws": log(1 / _error) / rho}),
     )
     formula = (
