@@ -107,22 +107,27 @@ def first_slider(kind):
 
 
 @pytest.fixture(scope="module")
-def open_widget(browser, server):
-    """Return a function that opens a widget's page, with a fragment, and fails the test if anything is amiss there."""
+def context(browser):
+    """A browser's window for all tests, so that what pages share is loaded once."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    said, foreign = [], []
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def open_widget(context, server):
+    """Return a function that opens a widget's page, with a fragment, and fails the test if anything is amiss there."""
+    tabs, said, foreign = [], [], []
 
     def refuse(route):
         foreign.append(route.request.url)
         route.abort()
 
-    context.route(lambda url: not url.startswith((server, "data:", "blob:")), refuse)
-    tabs = []
-
     def open_widget(kind, fragment=""):
         _, page, name = KINDS[kind]
         tab = context.new_page()
         tabs.append(tab)
+        tab.route(lambda url: not url.startswith((server, "data:", "blob:")), refuse)
         tab.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
         tab.on("pageerror", lambda error: said.append(str(error)))
         tab.goto(f"{server}{page}{fragment}")
@@ -130,7 +135,8 @@ def open_widget(browser, server):
         return tab, tab.locator(f"#{name}")
 
     yield open_widget
-    context.close()
+    for tab in tabs:
+        tab.close()
     assert not said and not foreign
 
 
