@@ -28,7 +28,7 @@ lab: .venv/installed ## open JupyterLab; a double click on a chapter opens it as
 	$(BIN)/jupyter lab --allow-root --LabApp.default_url=/lab/tree/chapters
 
 test: .venv/tested .venv-lean/installed chromium ## run every test, also without torch and in a browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/tested ## check the code's style
 	$(BIN)/ruff check .

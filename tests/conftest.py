@@ -15,6 +15,7 @@
 
 import gzip
 import mimetypes
+import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from backends import backend, rng  # noqa: F401 (fixtures: every test file may ask for them)
+from filelock import FileLock
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,13 +70,26 @@ def pages(pytestconfig) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def site(pytestconfig) -> Path:
-    """Build the book as a reader of the repository would, and return the folder with its HTML.
+def site(pytestconfig, tmp_path_factory) -> Path:
+    """Build the book as a reader of the repository would, and return the folder with its HTML."""
+    source = pytestconfig.getoption("--book-source")
+    output = pytestconfig.getoption("--book-output") or source
+    shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
+    if shared is None:
+        build_book(source, output)
+    else:  # one worker builds, the others wait for it
+        with FileLock(shared / "book.lock"):
+            if not (shared / "book.built").exists():
+                build_book(source, output)
+                (shared / "book.built").touch()
+    return output / "_build/html"
+
+
+def build_book(source: Path, output: Path) -> None:
+    """Build the book, or fail with what it says.
 
     `--all` reads and writes every page, or a warning of an earlier build would be forgotten; it runs no chapter again.
     """
-    source = pytestconfig.getoption("--book-source")
-    output = pytestconfig.getoption("--book-output") or source
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     build = subprocess.run(
         [jupyter_book, "build", source, "--all", "-n", "-W", "--keep-going", "--path-output", output],
@@ -85,7 +100,6 @@ def site(pytestconfig) -> Path:
     )
     if build.returncode:
         pytest.fail("The book does not build:\n" + "\n".join(build.stdout.splitlines()[-60:]), pytrace=False)
-    return output / "_build/html"
 
 
 @cache

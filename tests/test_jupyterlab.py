@@ -123,3 +123,23 @@ def test_keys_move_the_controls_and_leave_the_notebook_alone(tab):
 
 def test_python_refuses_what_the_slider_cannot_show(tab):
     assert "alpha must be a number within" in tab.evaluate(RUN, "fusion.alpha = 99")
+
+
+def test_every_widget_lives_here_and_a_switch_reaches_python(tab):
+    before = tab.locator(WIDGET).count()
+    show = "from attnlib.widgets import *\nfrom IPython.display import display\n"
+    show += "shown = [FourRoads(), KLBudget(), KeyAdvantage(), MaximumEntropyDial(), PlanSimplex(), QueryPlane()]\n"
+    tab.evaluate(RUN, show + "for one in shown: display(one)")
+    expect(tab.locator(WIDGET)).to_have_count(before + 6)
+    switch = tab.locator(f'{WIDGET} input[type="checkbox"]')
+    switch.scroll_into_view_if_needed()
+    switch.click()
+    for _ in range(20):
+        if json.loads(tab.evaluate(RUN, "print([shown[4].prior])")) == [1]:
+            break
+        tab.wait_for_timeout(250)
+    prior, *weights = json.loads(tab.evaluate(RUN, "print([shown[4].prior, *map(float, shown[4].weights)])"))
+    assert prior == 1
+    simplex = tab.locator(WIDGET).filter(has=tab.locator('input[type="checkbox"]'))
+    cells = simplex.locator("tbody td:last-child").all_inner_texts()
+    assert cells == [f"{weight:.4f}" for weight in weights]
