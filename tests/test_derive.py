@@ -78,7 +78,7 @@ FALSE = [
         sp.KroneckerDelta(i, j) * sp.Derivative(F(i, j), i),
         sp.KroneckerDelta(i, j) * sp.Derivative(F(i, i), i),
     ),
-    (over_keys(sp.KroneckerDelta(i, j) * sp.Derivative(F(i, j), i)), sp.Derivative(F(i, i), i)),
+    (over_keys(sp.KroneckerDelta(i, j) * sp.Derivative(F(j, i), j)), sp.Derivative(F(i, i), i)),
     # An end of a range, and an index of coordinates, is no index of keys.
     (over_keys(sp.KroneckerDelta(d, j) * s[j]), s[d]),
     (sp.Sum(sp.KroneckerDelta(c, i), (c, 1, d)), sp.Integer(1)),
