@@ -9,13 +9,14 @@ function compute({ budget, scores }) {
   const count = scores.length;
   const top = Math.max(...scores);
   const spent = (beta) => bought(beta, count, scores, top).spent;
-  const spendable = Math.min(budget, spent(ENDLESS));
+  const largest = spent(ENDLESS);
+  const spendable = Math.min(budget, largest);
   let high = 1;
   while (spent(high) < spendable) high *= 2;
-  const inside = () => (budget < spent(ENDLESS) ? crossing((beta) => spent(beta) - budget, 0, high) : ENDLESS);
+  const inside = () => (budget < largest ? crossing((beta) => spent(beta) - budget, 0, high) : ENDLESS);
   const beta = spendable > 0 ? inside() : 0;
   return {
-    beta, ...bought(beta, count, scores, top), spent: spendable, largest: spent(ENDLESS),
+    beta, ...bought(beta, count, scores, top), spent: spendable, largest,
     weights: softmax(beta, count, scores).weights, ...testing(ERROR, spendable),
   };
 }

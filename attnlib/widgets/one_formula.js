@@ -49,8 +49,11 @@ function build({ state, change, replace }) {
 
   // Every reading has a scale of its own; those of t and ρ reach as far as α does.
   const dial = panel({ title: "One number, read in four ways: drag any of them", height: 170, x: { range: [-0.06, 1.06], ticks: [], label: "" }, y: { range: [0, 4], ticks: [], label: "" } });
+  let reached = {}; // the readings at both ends of α, which the scores alone decide
   const ends = (name) => {
-    const found = [EVENEST, SHARPEST].map((alpha) => read(alpha, state().scores)[name]);
+    const { scores: all } = state();
+    if (reached.all !== all) reached = { all, readings: [EVENEST, SHARPEST].map((alpha) => read(alpha, all)) };
+    const found = reached.readings.map((reading) => reading[name]);
     return { low: Math.min(...found), high: Math.max(...found) };
   };
   const readings = [["alpha", "alpha", "α"], ["expectation", "t", "t"], ["budget", "rho", "ρ"], ["temperature", "tau", "τ"]].map(([name, symbol, letter], row) => {
@@ -90,12 +93,14 @@ function build({ state, change, replace }) {
 
 const columns = {
   count: "scores",
-  names: [["likelihood", "alpha"], ["entropy", "t"], ["budget", "rho"], ["transport", "w"]],
-  of: (_, { likelihood, entropy, spending, weights }) => weights.map((weight, at) => [likelihood[at], entropy[at], spending[at], weight]),
+  names: [["score", "s"], ["weight", "w"]],
+  of: ({ scores }, { weights }) => scores.map((score, at) => [score, weights[at]]),
 };
 
-function describe(_, { alpha, expectation, budget, temperature, weights }) {
-  return `α = ${show(alpha)}, expected score ${show(expectation)}, budget ${show(budget)} nats, temperature ${show(temperature)}: the same weights. ${leaders(weights)}`;
+function describe(_, { alpha, expectation, budget, temperature, likelihood, entropy, spending, weights }) {
+  const apart = Math.max(...[likelihood, entropy, spending].flatMap((other) => other.map((weight, at) => Math.abs(weight - weights[at]))));
+  const readings = `α = ${show(alpha)}, expected score ${show(expectation)}, budget ${show(budget)} nats, temperature ${show(temperature)}`;
+  return `${readings}: four sets of weights that differ by at most ${apart.toExponential(0).replace("-", "−")}. ${leaders(weights)}`;
 }
 
 export function render({ model, el }) {

@@ -112,11 +112,13 @@ export function panel({ title, height, x, y }) {
 /** A bar for every key, from zero to its value, in a panel whose x axis counts the keys. Returns what places them. */
 export function bars(panel, symbol, count, { shift = 0, width = 0.6 } = {}) {
   const size = panel.across(width) - panel.across(0);
-  const shapes = Array.from({ length: count }, (_, at) => svg("rect", { class: "bar", style: color(at), "data-key": at, "data-symbol": symbol, width: size }));
+  const shapes = Array.from({ length: count }, (_, at) => svg("rect", {
+    class: "bar", style: color(at), "data-key": at, "data-symbol": symbol, x: panel.across(at + 1 + shift - width / 2), width: size,
+  }));
   panel.window.append(...shapes);
   return (values) => values.forEach((value, at) => {
     const [top, foot] = [Math.max(0, value), Math.min(0, value)].map(panel.up);
-    put(shapes[at], { x: panel.across(at + 1 + shift - width / 2), y: top, height: foot - top });
+    put(shapes[at], { y: top, height: foot - top });
   });
 }
 
@@ -186,9 +188,10 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
     group,
     place([left, top]) {
       const now = [value()].flat();
+      const { low, high } = reach();
       put(group, {
         transform: `translate(${left.toFixed(2)} ${top.toFixed(2)})`, "aria-valuenow": brief(now[0]),
-        "aria-valuemin": brief(reach().low), "aria-valuemax": brief(reach().high),
+        "aria-valuemin": brief(low), "aria-valuemax": brief(high),
         "aria-valuetext": now.map((part, at) => `${axes[at]} ${show(part)}`).join(", "),
       });
     },
