@@ -90,6 +90,13 @@ def require_temperature(xp: Any, dtype: Any, temperature: Any) -> float:
     return temperature
 
 
+def require_no_gradient(**arguments: ArrayLike) -> None:
+    """Raise if a tensor asks for its gradient, which would be lost in a function that searches for its result."""
+    for name, argument in arguments.items():
+        if getattr(argument, "requires_grad", False):
+            raise ValueError(f"{name} must not ask for its gradient, which is not given here; got one: detach it")
+
+
 def require_finite(xp: Any, **arrays: Array) -> None:
     """Raise if any number of any array is infinite or NaN."""
     for name, array in arrays.items():

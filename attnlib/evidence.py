@@ -18,6 +18,7 @@ from attnlib._arrays import (
     floats,
     number,
     require_axis,
+    require_no_gradient,
     require_scores,
     require_weights,
     weigh,
@@ -196,9 +197,7 @@ def _scores(scores: ArrayLike) -> tuple[Any, Any, Array]:
 
 
 def _given(scores: ArrayLike, budget: ArrayLike) -> tuple[Any, Any, Array, Array]:
-    for name, argument in (("scores", scores), ("budget", budget)):
-        if getattr(argument, "requires_grad", False):
-            raise ValueError(f"{name} must not ask for a gradient, which is not given here; detach it")
+    require_no_gradient(scores=scores, budget=budget)
     xp, dtype, wide_scores = _scores(scores)
     if is_array_api_obj(budget) and not isinstance(budget, np.generic):
         floats(scores=scores, budget=budget)  # of one library

@@ -23,6 +23,7 @@ from attnlib._arrays import (
     floats,
     require_axis,
     require_finite,
+    require_no_gradient,
     require_weights,
     wide,
 )
@@ -209,13 +210,12 @@ def maximum_entropy(features: ArrayLike, expectation: ArrayLike, *, prior: Array
     Jaynes (1957); Berger, Della Pietra and Della Pietra (1996), whose parametric form Ma (2025) quotes as Eq. 13-14.
     """
     given = {"features": features, "expectation": expectation} | ({} if prior is None else {"prior": prior})
-    if asking := [name for name, x in given.items() if getattr(x, "requires_grad", False)]:
-        raise ValueError(f"{asking[0]} must not ask for a gradient, which maximum_entropy does not give; detach it")
+    require_no_gradient(**given)
     xp, dtype, arrays = floats(**given)
     place = device(arrays[0])
     require_finite(xp, **dict(zip(given, arrays, strict=True)))
     rows, target, *rest = (
-        # A plain number keeps its digits: torch would have rounded it to float32.
+        # A plain number keeps its digits, whatever the dtype of the arrays.
         np.asarray(cast(xp, to_device(array, "cpu"), xp.float64) if is_array_api_obj(x) else x, dtype=float)
         for x, array in zip(given.values(), arrays, strict=True)
     )

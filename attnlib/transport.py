@@ -26,6 +26,7 @@ from attnlib._arrays import (
     number,
     peak,
     require_finite,
+    require_no_gradient,
     require_scores,
     require_temperature,
     require_weights,
@@ -209,9 +210,7 @@ def sinkhorn(
     Sinkhorn and Knopp (1967); Cuturi (2013); the steps on logarithms are Peyré and Cuturi (2019), section 4.4.
     """
     given = {"scores": scores, "row_mass": row_mass, "column_mass": column_mass}
-    for name, argument in given.items():
-        if getattr(argument, "requires_grad", False):
-            raise ValueError(f"{name} must not ask for its gradient, which sinkhorn does not carry; got one: detach it")
+    require_no_gradient(**given)
     xp, dtype, arrays = floats(**given)
     s, a, b = (cast(xp, x, wide(xp, dtype)) for x in arrays)
     s, a, b, total = _masses(xp, s, a, b, 1e-6 + 4 * float(xp.finfo(dtype).eps))

@@ -271,9 +271,9 @@ def test_gradients_are_refused_and_errors_bounded():
     import torch
 
     leaf = torch.tensor([1.0, 0.0], requires_grad=True)
-    with pytest.raises(ValueError, match="scores must not ask for a gradient"):
+    with pytest.raises(ValueError, match="scores must not ask for its gradient"):
         route(leaf, 0.1)
-    with pytest.raises(ValueError, match="budget must not ask for a gradient"):
+    with pytest.raises(ValueError, match="budget must not ask for its gradient"):
         route([1.0, 0.0], torch.tensor(0.1, requires_grad=True))
     for error in (0.0, 1.0, -0.1, np.nan, "small"):
         with pytest.raises(ValueError, match="error must be"):

@@ -369,7 +369,7 @@ def test_refused(backend, call, message):
 
 
 def test_refuses_gradients_and_ranges_beyond_floats():
-    with pytest.raises(ValueError, match="features must not ask for a gradient"):
+    with pytest.raises(ValueError, match="features must not ask for its gradient"):
         maximum_entropy(torch.tensor(S, requires_grad=True), 1.0)
     with pytest.raises(ValueError, match="features must have ranges that float64 can hold"):
         maximum_entropy([-1.7e308, 1.7e308], 0.0)

@@ -84,7 +84,7 @@ function describe({ budget }, { beta, price, expectation, spent, weights, draws 
   const rest = spent < budget ? ` ${show(budget - spent)} of the budget cannot be spent.` : "";
   const bought = beta < ENDLESS ? `β = ${show(beta)}, price ${show(price)} per nat` : "β is infinite, and one more nat buys nothing";
   const wait = draws < Infinity ? `after about ${Math.ceil(draws)} draws` : "never";
-  return `${bought}; expected score ${show(expectation)}.${rest} Equal weights are rejected ${wait}, with an error of 5 %. ${leaders(weights)}`;
+  return `${bought}; expected score ${show(expectation)}.${rest} Equal weights are rejected ${wait}, with an error of ${100 * ERROR} %. ${leaders(weights)}`;
 }
 
 export function render({ model, el }) {
