@@ -103,7 +103,7 @@ def first_slider(kind):
     """The name of the widget's first slider, and its ends."""
     traits = KINDS[kind][0].class_traits(quantity=lambda q: q is not None and q["dimensions"] == 0)
     quantities = {name: trait.metadata["quantity"] for name, trait in traits.items()}
-    return next((name, q["low"], q["high"]) for name, q in quantities.items() if q["step"] < q["high"] - q["low"])
+    return next((name, q["low"], q["high"]) for name, q in quantities.items() if q["step"] != q["high"] - q["low"])
 
 
 @pytest.fixture(scope="module")
@@ -158,11 +158,16 @@ def random_states(cls, count):
     for number in range(count):
         made = {}
         for key, trait in cls.class_traits(quantity=lambda q: q is not None).items():
-            low, high, step = (trait.metadata["quantity"][name] for name in ("low", "high", "step"))
+            quantity = trait.metadata["quantity"]
+            low, high, step = (quantity[name] for name in ("low", "high", "step"))
             value = rng.uniform(low, high, size=np.shape(trait.default()))
-            if step == high - low:
+            if "logarithmic" in quantity:
+                value = low * (high / low) ** rng.uniform()
+            elif step == high - low:
                 value = rng.choice([low, high])
-            made[key] = (np.round(value, 2) if number % 2 else value).tolist()
+            elif number % 2:
+                value = np.round(value, 2)
+            made[key] = np.asarray(value).tolist()
         yield made
 
 

@@ -66,21 +66,31 @@ def mathml(equations, marked=()) -> str:
 class Quantity(traitlets.TraitType):
     """A number, a list of numbers or a list of points, each within a range.  Arrays are welcome; lists are kept.
 
-    A number whose step is its whole range is a switch: it is one end of the range or the other.
+    A number whose step is its whole range is a switch: it is one end of the range or the other. The slider of a
+    logarithmic number moves by powers of two; its step is in doublings.
 
     Raises `traitlets.TraitError` that names the trait, what was expected and what came.
     """
 
-    def __init__(self, default, *, low: float, high: float, label: str = "", step: float = 0.01, per_key: bool = False):
+    def __init__(
+        self,
+        default,
+        *,
+        low: float,
+        high: float,
+        label: str = "",
+        step: float = 0.01,
+        per_key: bool = False,
+        logarithmic: bool = False,
+    ):
         super().__init__(default)
         self.shape, self.per_key = np.shape(default), per_key
-        self.tag(
-            sync=True,
-            quantity={"low": low, "high": high, "step": step, "label": label, "dimensions": len(self.shape)},
-        )
+        quantity = {"low": low, "high": high, "step": step, "label": label, "dimensions": len(self.shape)}
+        self.tag(sync=True, quantity=quantity | ({"logarithmic": True} if logarithmic else {}))
 
     def validate(self, obj, value):
-        low, high = (self.metadata["quantity"][end] for end in ("low", "high"))
+        quantity = self.metadata["quantity"]
+        low, high = quantity["low"], quantity["high"]
         try:
             array = np.asarray(value)
             array = array.astype(float) if array.dtype.kind in "biuf" else np.array(np.nan)  # no text that reads as one
@@ -89,7 +99,7 @@ class Quantity(traitlets.TraitType):
         # A widget's number of keys is settled when it is made: its marks are drawn once.
         count = (len(obj._initial[self.name]),) if self.per_key and obj._initial else array.shape[:1]
         shape = (*count, *self.shape[1:]) if self.per_key else self.shape
-        switch = self.metadata["quantity"]["step"] == high - low
+        switch = quantity["step"] == high - low and "logarithmic" not in quantity
         fits = (array == low) | (array == high) if switch else (array >= low) & (array <= high)
         if array.shape != shape or not fits.all():
             kind = ["a number", "numbers", "points"][len(self.shape)]

@@ -33,7 +33,7 @@ export function show(number) {
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const deep = (value, leaf) => (Array.isArray(value) ? value.map((part) => deep(part, leaf)) : leaf(value));
 const clamp = (value, { low, high }) => Math.min(high, Math.max(low, value));
-const isSwitch = ({ low, high, step, dimensions }) => dimensions === 0 && step === high - low;
+const isSwitch = ({ low, high, step, dimensions, logarithmic }) => dimensions === 0 && !logarithmic && step === high - low;
 const fit = (value, quantity) => (isSwitch(quantity) ? (value > quantity.low ? quantity.high : quantity.low) : clamp(value, quantity));
 
 /** The model that a page without a kernel gives to `render`: the part of anywidget's interface that widgets use. */
@@ -222,7 +222,8 @@ export function triangle(title) {
 /**
  * Builds a widget in `el`: formula, pictures, sliders, numbers, presets, status line.
  * `build({ state, change, replace })` returns { panels, update(state, results) }; `compute(state)` runs the laws;
- * `columns` and `describe` say the results in numbers and words.
+ * `columns` and `describe` say the results in numbers and words: a row for each key, or for each of `columns.rows`.
+ * `follow(name, value)`, if `build` returns it, gives what else changes when the reader moves a slider; `more` goes below.
  */
 export function mount({ model, el, compute, build, columns, describe }) {
   const quantities = model.get("_quantities");
@@ -247,15 +248,18 @@ export function mount({ model, el, compute, build, columns, describe }) {
   formula.innerHTML = model.get("_formula");
 
   const replace = (name, at, part) => change({ [name]: state()[name].map((old, other) => (other === at ? part : old)) });
-  const { panels, update: draw } = build({ state, change, replace });
-  const sliders = Object.entries(quantities).filter(([, { dimensions }]) => dimensions === 0).map(([name, { label, low, high, step }]) => {
-    const binary = isSwitch(quantities[name]);
-    const input = html("input", { type: binary ? "checkbox" : "range", ...(binary ? { role: "switch" } : { min: low, max: high, step }), ...OWN_KEYS, "data-symbol": name });
+  const { panels, update: draw, follow, more = [] } = build({ state, change, replace, model });
+  const sliders = Object.entries(quantities).filter(([, { dimensions }]) => dimensions === 0).map(([name, quantity]) => {
+    const { label, low, high, step, logarithmic } = quantity;
+    const binary = isSwitch(quantity);
+    const to = (value) => (logarithmic ? Math.log2(value) : value);
+    const input = html("input", { type: binary ? "checkbox" : "range", ...(binary ? { role: "switch" } : { min: to(low), max: to(high), step }), ...OWN_KEYS, "data-symbol": name });
     const output = html("span", { class: "reading", "aria-hidden": "true" }); // a screen reader hears the slider's own value
-    input.addEventListener("input", () => change({ [name]: binary ? (input.checked ? high : low) : Number(input.value) }));
+    const chosen = () => (binary ? (input.checked ? high : low) : logarithmic ? 2 ** Number(input.value) : Number(input.value));
+    input.addEventListener("input", () => change({ [name]: chosen(), ...follow?.(name, chosen()) }));
     const display = (value) => {
       if (binary) return (input.checked = value === high);
-      input.value = value;
+      input.value = to(value);
       write(output, show(value));
       put(input, { "aria-valuetext": show(value) });
     };
@@ -266,11 +270,11 @@ export function mount({ model, el, compute, build, columns, describe }) {
   reset.addEventListener("click", () => change(initial));
   const link = html("a", { class: "state-link" }, "Link to this state");
 
-  const rows = state()[columns.count].map((_, at) => {
+  const rows = (columns.rows ?? state()[columns.count].map((_, at) => at + 1)).map((label, at) => {
     const cells = columns.names.map(() => html("td", {}));
-    return { cells, row: html("tr", { "data-key": at }, html("th", { scope: "row", style: color(at) }, `${at + 1}`), ...cells) };
+    return { cells, row: html("tr", { "data-key": at }, html("th", { scope: "row", style: color(at) }, `${label}`), ...cells) };
   });
-  const head = html("tr", {}, html("th", { scope: "col" }, "key"));
+  const head = html("tr", {}, html("th", { scope: "col" }, columns.row ?? "key"));
   for (const [name, symbol] of columns.names) head.append(html("th", { scope: "col", "data-symbol": symbol }, name));
   const table = html("table", {}, html("thead", {}, head), html("tbody", {}, ...rows.map(({ row }) => row)));
   const status = html("p", { class: "status", role: "status" });
@@ -282,7 +286,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
   }
   root.append(formula, legend, html("div", { class: "panels" }, ...panels.map(({ figure }) => figure)),
     html("div", { class: "controls" }, ...sliders.map(({ row }) => row), html("div", { class: "actions" }, reset, ...(model instanceof PageModel ? [link] : []))),
-    status, html("div", { class: "numbers" }, table), presets);
+    ...more, status, html("div", { class: "numbers" }, table), presets);
   el.replaceChildren(root);
 
   let speak;
