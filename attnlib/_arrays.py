@@ -13,11 +13,18 @@ Array = Any  # a NumPy array or a torch tensor: what comes in decides what goes 
 ArrayLike = Any  # the same, or anything that NumPy makes an array of
 
 
+_seen: dict = {}  # the namespace of arrays by type and real dtype: to find it takes as long as a small kernel
+
+
 def floats(**arguments: ArrayLike) -> tuple[Any, Any, list[Array]]:
     """Return the array namespace of the arguments, their common real dtype, and the arguments in that dtype.
 
     Arrays of real numbers decide the dtype; what is a list, whole or boolean follows, or takes the default dtype.
     """
+    kinds = [(type(argument), getattr(argument, "dtype", None)) for argument in arguments.values()]
+    alike = kinds.count(kinds[0]) == len(kinds)
+    if alike and kinds[0] in _seen:
+        return _seen[kinds[0]], kinds[0][1], list(arguments.values())
     given = [argument for argument in arguments.values() if is_array_api_obj(argument)]
     try:
         xp = array_namespace(*(given or [np.empty(0)]))
@@ -37,6 +44,8 @@ def floats(**arguments: ArrayLike) -> tuple[Any, Any, list[Array]]:
             raise ValueError(f"{name} must be an array of real numbers; got dtype {array.dtype}")
         arrays.append(array)
     dtype = common_real(xp, given) or common_real(xp, arrays) or xp.asarray(0.0).dtype
+    if alike and given and dtype == kinds[0][1] and not isinstance(given[0], np.generic):
+        _seen[kinds[0]] = xp
     return xp, dtype, [cast(xp, array, dtype) for array in arrays]
 
 
@@ -62,6 +71,8 @@ def boolean(xp: Any, mask: ArrayLike, shape: tuple[int, ...], like: Array) -> Ar
 
 def broadcast(names: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape that all shapes broadcast to."""
+    if shapes.count(shapes[0]) == len(shapes):
+        return shapes[0]
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:

@@ -219,8 +219,9 @@ def streaming_attention(
     Each query keeps three running numbers over the keys read so far: the largest score, the sum of exponentials
     relative to it, and the average of the values. A further block is pooled into them, as two estimates are by
     `attnlib.likelihood.pool`: sums add, averages average by their sums. The order and the size of the blocks change
-    the result by rounding alone. Memory beside the result is L * block_size scores; where torch records gradients, it
-    keeps every block for the backward pass.
+    the result by rounding alone. A sixteenth of the queries goes at a time, 64 at least: fewer scores to hold, which
+    stay in a processor's cache for longer, and whole blocks that `causal` leaves out. So memory beside the result is
+    some L * block_size / 16 scores; where torch records gradients, it keeps every block for the backward pass.
 
     Parameters
     ----------
@@ -258,28 +259,37 @@ def streaming_attention(
     batch, shape = _shapes(query, key, value)
     scale = _scale(scale, query)
     block_size = _block_size(block_size)
-    q, k, v = (cast(xp, x, wide(xp, dtype)) for x in (query, key, value))
-    if mask is not None:
-        mask = xp.broadcast_to(boolean(xp, mask, batch + shape, query), batch + shape)  # a view
     length, keys = shape
     if causal:
         keys = min(keys, length)  # no query looks beyond key L - 1
+    q, k, v = (cast(xp, x, wide(xp, dtype)) for x in (query, key[..., :keys, :], value[..., :keys, :]))
+    require_finite(xp, value=v)
+    check = not _bound(xp, q, k, scale) < float(xp.finfo(q.dtype).max)  # not <: NaN, too, is looked for
+    if mask is not None:
+        mask = xp.broadcast_to(boolean(xp, mask, batch + shape, query), batch + shape)  # a view
 
     like = {"dtype": q.dtype, "device": device(q)}
-    top = xp.full((length, 1), float(xp.finfo(q.dtype).min), **like)
-    total = xp.zeros((length, 1), **like)
-    average = xp.zeros((*batch, length, v.shape[-1]), **like)
-    for start in range(0, max(keys, 1), block_size):  # max: with no keys, one empty block ties the result to the inputs
-        block = slice(start, min(start + block_size, keys))
-        part = None if mask is None else mask[..., block]
-        s = _allowed_scores(xp, q, k[..., block, :], scale, part, causal, start)
-        old_top, top = top, xp.maximum(top, peak(xp, s))
-        exponentials = xp.exp(s - top)
-        old_total = total * xp.exp(old_top - top)
-        total = old_total + xp.sum(exponentials, axis=-1, keepdims=True)
-        share = xp.where(total > 0, total, 1.0)
-        average = average * (old_total / share) + _average(xp, exponentials / share, v[..., block, :])
-    return cast(xp, average, dtype)
+    rows = max(64, -(-length // 16))
+    averages = []
+    for first in range(0, max(length, 1), rows):  # max: no rows, too, have a result
+        tile = slice(first, min(first + rows, length))
+        some = q[..., tile, :]
+        top = xp.full((some.shape[-2], 1), float(xp.finfo(q.dtype).min), **like)
+        total = xp.zeros((some.shape[-2], 1), **like)
+        average = xp.zeros((*batch, some.shape[-2], v.shape[-1]), **like)
+        seen = min(keys, tile.stop) if causal else keys
+        for start in range(0, max(seen, 1), block_size):  # max: an empty block ties the result to the inputs
+            block = slice(start, min(start + block_size, seen))
+            part = None if mask is None else mask[..., tile, block]
+            s = _allowed_scores(xp, some, k[..., block, :], scale, part, causal, first, start, check=check)
+            old_top, top = top, xp.maximum(top, peak(xp, s))
+            exponentials = xp.exp(s - top)
+            old_total = total * xp.exp(old_top - top)
+            total = old_total + xp.sum(exponentials, axis=-1, keepdims=True)
+            share = xp.where(total > 0, total, 1.0)
+            average = average * (old_total / share) + (exponentials / share) @ v[..., block, :]
+        averages.append(average)
+    return cast(xp, xp.concat(averages, axis=-2), dtype)
 
 
 def _products(xp: Any, query: Array, key: Array, scale: float) -> Array:
@@ -287,14 +297,24 @@ def _products(xp: Any, query: Array, key: Array, scale: float) -> Array:
 
 
 def _allowed_scores(
-    xp: Any, query: Array, key: Array, scale: float, mask: Array | None, causal: bool, start: int = 0
+    xp: Any,
+    query: Array,
+    key: Array,
+    scale: float,
+    mask: Array | None,
+    causal: bool,
+    first: int = 0,
+    start: int = 0,
+    *,
+    check: bool = True,
 ) -> Array:
-    """Return the scores of keys start, start + 1, ..., -inf where mask or causality forbids."""
+    """Return the scores of keys start, start + 1, ... by queries first, ..., -inf where mask or causality forbids."""
     with np.errstate(over="ignore", invalid="ignore"):
         s = _products(xp, query, key, scale)
-    _require_products(xp, query, key, s)
-    if causal:
-        rows = xp.arange(s.shape[-2], device=device(s))[:, None]
+    if check:
+        _require_products(xp, query, key, s)
+    if causal and start + s.shape[-1] > first + 1:
+        rows = xp.arange(first, first + s.shape[-2], device=device(s))[:, None]
         columns = xp.arange(start, start + s.shape[-1], device=device(s))
         s = xp.where(columns <= rows, s, -math.inf)
     return s if mask is None else xp.where(mask, s, -math.inf)
@@ -315,16 +335,27 @@ def _require_products(xp: Any, query: Array, key: Array, products: Array) -> Non
         raise ValueError(f"query and key must have scores that {products.dtype} can hold; got one beyond its range")
 
 
+def _largest(xp: Any, array: Array) -> float:
+    """Return the largest absolute value of an array, 0 for an empty one, and NaN if there is one."""
+    if 0 in array.shape:
+        return 0.0
+    low, high = array.detach().aminmax() if is_torch_array(array) else (xp.min(array), xp.max(array))
+    return max(-float(low), float(high))
+
+
+def _bound(xp: Any, query: Array, key: Array, scale: float) -> float:
+    """Return what every partial sum of a score is at most, or NaN."""
+    return _largest(xp, query) * _largest(xp, key) * query.shape[-1] * max(1.0, abs(scale))
+
+
 def _fits_fused(xp: Any, query: Array, key: Array, value: Array, scale: float) -> bool:
     """Tell whether the fused kernel gives the answer that this module promises."""
     if 0 in (*query.shape, *key.shape, *value.shape):
         return False
     if query.device.type != "cpu":
         return True  # looking at the data would stall the accelerator
-    # Every partial sum of a score is at most `bound`. NaN fails the comparison, and the other path then names it.
-    high_query, high_key, high_value = (float(x.detach().abs().amax()) for x in (query, key, value))
-    bound = high_query * high_key * query.shape[-1] * max(1.0, abs(scale))
-    return bound < xp.finfo(wide(xp, query.dtype)).max and high_value < math.inf
+    # NaN fails both comparisons, and the other path then names it.
+    return _bound(xp, query, key, scale) < xp.finfo(wide(xp, query.dtype)).max and _largest(xp, value) < math.inf
 
 
 def _fused(
@@ -332,24 +363,28 @@ def _fused(
 ) -> Array:
     import torch  # loaded by the caller, who has tensors
 
+    kernel = torch.nn.functional.scaled_dot_product_attention
     length, keys = query.shape[-2], key.shape[-2]
-    alive = None
-    if mask is not None:
-        if causal:
-            mask = mask & torch.ones(length, keys, dtype=torch.bool, device=query.device).tril()
-        # A row that may attend nowhere is nan in some releases, forward or backward. Let it attend everywhere, then
-        # replace it: its gradient is exactly zero.
-        alive = mask.any(-1, keepdim=True)
-        mask = (mask | ~alive).expand(*batch, length, keys)
     # Fused kernels take four dimensions; these are views unless there are more.
     lead = (math.prod(batch[:-1]), math.prod(batch[-1:]))
-    query, key, value = (x.expand(*batch, *x.shape[-2:]).reshape(*lead, *x.shape[-2:]) for x in (query, key, value))
-    mask = None if mask is None else mask.reshape(*lead, length, keys)
-    output = torch.nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, is_causal=causal and mask is None, scale=scale
+    query, key, value = (
+        x if x.shape[:-2] == lead else x.expand(*batch, *x.shape[-2:]).reshape(*lead, *x.shape[-2:])
+        for x in (query, key, value)
     )
-    output = output.reshape(*batch, length, value.shape[-1])
-    return output if alive is None else torch.where(alive, output, 0.0)
+    if mask is None:
+        return kernel(query, key, value, is_causal=causal, scale=scale).reshape(*batch, length, value.shape[-1])
+    if causal:
+        mask = mask & torch.ones(length, keys, dtype=torch.bool, device=query.device).tril()
+    if mask.shape != (length, keys):  # a mask for all heads alike is read faster as it is
+        mask = mask.expand(*batch, length, keys).reshape(*lead, length, keys)
+    # A row that may attend nowhere is nan in some releases, forward or backward. Let it attend everywhere, then
+    # replace it: its gradient is exactly zero.
+    alive = mask.view(torch.uint8).amax(-1, keepdim=True).bool()
+    if query.device.type == "cpu" and alive.all():  # elsewhere, looking would stall the accelerator
+        output = kernel(query, key, value, attn_mask=mask, scale=scale)
+    else:
+        output = torch.where(alive, kernel(query, key, value, attn_mask=mask | ~alive, scale=scale), 0.0)
+    return output.reshape(*batch, length, value.shape[-1])
 
 
 def _shapes(query: Array, key: Array, value: Array | None = None) -> tuple[tuple[int, ...], tuple[int, int]]:
