@@ -194,16 +194,20 @@ def peak(xp: Any, scores: Array, axis: int = -1) -> Array:
     return xp.where(largest < lowest, lowest, largest)
 
 
-@np.errstate(over="ignore", under="ignore")  # a gap too wide for the dtype is -inf, and its weight 0, as it should be
 def weigh(xp: Any, scores: Array, axis: int = -1, temperature: float = 1.0) -> tuple[Array, Array]:
     """Return softmax(scores / temperature) and log(sum(exp(scores / temperature))), the latter kept as an axis of one.
 
     Where every score is -inf, or where there is none, the weights are 0 and the logarithm is -inf.
     """
     top = peak(xp, scores, axis)
-    # Subtract first: dividing first can overflow, and it rounds the small gaps between large scores.
-    exponentials = xp.exp((scores - top) / temperature)
-    total = xp.sum(exponentials, axis=axis, keepdims=True)
-    some = total > 0
-    total = xp.where(some, total, 1.0)
-    return exponentials / total, xp.where(some, top / temperature + xp.log(total), -math.inf)
+    # A gap too wide for the dtype is -inf, and its weight 0, as it should be.
+    with np.errstate(over="ignore", under="ignore"):
+        # Subtract first: dividing first can overflow, and it rounds the small gaps between large scores.
+        gaps = scores - top
+        del scores  # with scores that nobody else holds, two arrays of their size are alive at a time, not three
+        exponentials = xp.exp(gaps if temperature == 1 else gaps / temperature)
+        del gaps
+        total = xp.sum(exponentials, axis=axis, keepdims=True)
+        some = total > 0
+        total = xp.where(some, total, 1.0)
+        return exponentials / total, xp.where(some, top / temperature + xp.log(total), -math.inf)

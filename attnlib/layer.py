@@ -203,7 +203,6 @@ def attention(
     return (cast(xp, output, dtype), cast(xp, weights, dtype)) if return_weights else cast(xp, output, dtype)
 
 
-@np.errstate(over="ignore", under="ignore")
 def streaming_attention(
     query: ArrayLike,
     key: ArrayLike,
@@ -255,6 +254,34 @@ def streaming_attention(
     Milakov and Gimelshein (2018), "Online normalizer calculation for softmax", Algorithm 3; Dao et al. (2022),
     "FlashAttention", Algorithm 1.
     """
+    estimate = running_estimate(query, key, value, scale=scale, mask=mask, causal=causal, block_size=block_size)
+    xp, dtype, _ = floats(query=query, key=key, value=value)
+    return cast(xp, estimate[0], dtype)
+
+
+@np.errstate(over="ignore", under="ignore")
+def running_estimate(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    *,
+    scale: float | None = None,
+    mask: ArrayLike | None = None,
+    causal: bool = False,
+    block_size: int = 1024,
+) -> tuple[Array, Array, Array]:
+    """Return what `streaming_attention` keeps of the keys, so that it can be pooled with what other keys gave.
+
+    Arguments as there.
+
+    Returns
+    -------
+    average : array (..., L, dv)
+    top : array (..., L, 1)
+        The largest score of each query; the lowest finite number where it may attend nowhere.
+    total : array (..., L, 1)
+        The sum of exp(score - top); 0 where it may attend nowhere. 16-bit inputs give all three in float32.
+    """
     xp, dtype, (query, key, value) = floats(query=query, key=key, value=value)
     batch, shape = _shapes(query, key, value)
     scale = _scale(scale, query)
@@ -270,13 +297,13 @@ def streaming_attention(
 
     like = {"dtype": q.dtype, "device": device(q)}
     rows = max(64, -(-length // 16))
-    averages = []
+    tiles = []
     for first in range(0, max(length, 1), rows):  # max: no rows, too, have a result
         tile = slice(first, min(first + rows, length))
         some = q[..., tile, :]
-        top = xp.full((some.shape[-2], 1), float(xp.finfo(q.dtype).min), **like)
-        total = xp.zeros((some.shape[-2], 1), **like)
-        average = xp.zeros((*batch, some.shape[-2], v.shape[-1]), **like)
+        top = xp.full((*batch, some.shape[-2], 1), float(xp.finfo(q.dtype).min), **like)
+        total = xp.zeros(top.shape, **like)
+        average = xp.zeros((*top.shape[:-1], v.shape[-1]), **like)
         seen = min(keys, tile.stop) if causal else keys
         for start in range(0, max(seen, 1), block_size):  # max: an empty block ties the result to the inputs
             block = slice(start, min(start + block_size, seen))
@@ -288,8 +315,8 @@ def streaming_attention(
             total = old_total + xp.sum(exponentials, axis=-1, keepdims=True)
             share = xp.where(total > 0, total, 1.0)
             average = average * (old_total / share) + (exponentials / share) @ v[..., block, :]
-        averages.append(average)
-    return cast(xp, xp.concat(averages, axis=-2), dtype)
+        tiles.append((average, top, total))
+    return tuple(xp.concat(parts, axis=-2) for parts in zip(*tiles, strict=True))
 
 
 def _products(xp: Any, query: Array, key: Array, scale: float) -> Array:
