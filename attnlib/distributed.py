@@ -93,7 +93,10 @@ def main() -> None:
     wanted = attention(query, key, value)
     worst = float(((found - wanted).abs() / wanted.abs().max()).max())
     sent = query.shape[:-1].numel() * (value.shape[-1] + 2)
-    print(f"rank {rank} of {world}: {mine.stop - mine.start} keys, {sent} numbers sent, differs by {worst:.1e}", flush=True)
+    print(
+        f"rank {rank} of {world}: {mine.stop - mine.start} keys, {sent} numbers sent, differs by {worst:.1e}",
+        flush=True,
+    )
     dist.barrier()
     dist.destroy_process_group()
     if worst > 1e-12:

@@ -290,7 +290,8 @@ def running_estimate(
     if causal:
         keys = min(keys, length)  # no query looks beyond key L - 1
     q, k, v = (cast(xp, x, wide(xp, dtype)) for x in (query, key[..., :keys, :], value[..., :keys, :]))
-    require_finite(xp, value=v)
+    if not _largest(xp, v) < math.inf:
+        require_finite(xp, value=v)
     check = not _bound(xp, q, k, scale) < float(xp.finfo(q.dtype).max)  # not <: NaN, too, is looked for
     if mask is not None:
         mask = xp.broadcast_to(boolean(xp, mask, batch + shape, query), batch + shape)  # a view

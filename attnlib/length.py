@@ -218,7 +218,7 @@ def rates(method: str, dtype: str = "float32") -> dict:
     ('numpy', True, True)
     """
     place = _Torch(method, dtype) if method in METHODS[2:] else _NumPy(method, dtype)
-    size, numbers = (8192, 2**28) if method.startswith("torch cuda") else (1536, 2**25)
+    size, numbers = (8192, 2**28) if method.startswith("torch cuda") else (1536, 2**24)
     left, right = place.random(2, size, size)
     product = statistics.median(place.seconds(lambda: left @ right) for _ in range(6))
     source, target = place.random(2, numbers)

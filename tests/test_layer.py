@@ -188,6 +188,36 @@ def test_any_block_size_gives_the_whole(backend, rng, block_size):
         np.testing.assert_allclose(blocks, whole, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("huge", [False, True], ids=["moderate", "scores to 1e4"])
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-6), ("float64", 1e-12)])
+def test_every_path_agrees_with_float64_beyond_one_block(backend, rng, huge, dtype, tolerance):
+    for _ in range(40):
+        heads, length, keys, d, dv = (int(n) for n in rng.integers(1, [4, 140, 90, 33, 9]))
+        shapes = (heads, length, d), (heads, keys, d), (heads, keys, dv)
+        q, k, v = (rng.normal(size=shape).astype("float32") for shape in shapes)
+        scale = d**-0.5
+        if (
+            huge
+        ):  # products that float32 holds exactly, so that the weights alone are compared; torch scales by the root
+            q, k, scale = np.round(4 * q), np.round(4 * k), 4.0 ** -int(rng.integers(0, 3))
+            k = np.round(k * min(1e4 / scale / np.abs(q @ k.mT).max(initial=1), 64))
+        causal = bool(rng.random() < 0.4)
+        mask = rng.random((heads, length, keys) if rng.random() < 0.5 else (length, keys)) < 0.5
+        mask = None if rng.random() < 0.4 else mask
+        allowed = np.broadcast_to(True if mask is None else mask, (heads, length, keys))
+        allowed = allowed & np.tri(length, keys, dtype=bool) if causal else allowed
+        scored = np.where(allowed, scale * (q.astype("float64") @ k.mT.astype("float64")), -np.inf)
+        some = allowed.any(-1, keepdims=True)
+        wanted = np.where(some, scipy.special.softmax(np.where(some, scored, 0), axis=-1), 0) @ v.astype("float64")
+        size = np.abs(v).max()
+        options = {"scale": scale, "causal": causal, "mask": None if mask is None else backend.array(mask, "bool")}
+        arrays = [backend.array(x, dtype) for x in (q, k, v)]
+        found = {name: attend(*arrays, **options) for name, attend in EVERY_ATTENTION.items()}
+        found["large blocks"] = streaming_attention(*arrays, block_size=int(rng.integers(1, 100)), **options)
+        for name, output in found.items():
+            assert np.abs(backend.numpy(output) - wanted).max() <= tolerance * size, name
+
+
 def test_streaming_never_asks_for_more_than_a_block_of_scores(monkeypatch, rng):
     widths = []
     products = layer._products
