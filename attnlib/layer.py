@@ -290,9 +290,9 @@ def running_estimate(
     if causal:
         keys = min(keys, length)  # no query looks beyond key L - 1
     q, k, v = (cast(xp, x, wide(xp, dtype)) for x in (query, key[..., :keys, :], value[..., :keys, :]))
-    if not _largest(xp, v) < math.inf:
+    if not _norm(v) < math.inf:
         require_finite(xp, value=v)
-    check = not _bound(xp, q, k, scale) < float(xp.finfo(q.dtype).max)  # not <: NaN, too, is looked for
+    check = not _bound(q, k, scale) < float(xp.finfo(q.dtype).max)  # not <: NaN, too, is looked for
     if mask is not None:
         mask = xp.broadcast_to(boolean(xp, mask, batch + shape, query), batch + shape)  # a view
 
@@ -363,17 +363,19 @@ def _require_products(xp: Any, query: Array, key: Array, products: Array) -> Non
         raise ValueError(f"query and key must have scores that {products.dtype} can hold; got one beyond its range")
 
 
-def _largest(xp: Any, array: Array) -> float:
-    """Return the largest absolute value of an array, 0 for an empty one, and NaN if there is one."""
-    if 0 in array.shape:
-        return 0.0
-    low, high = array.detach().aminmax() if is_torch_array(array) else (xp.min(array), xp.max(array))
-    return max(-float(low), float(high))
+def _norm(array: Array) -> float:
+    """Return the root of the sum of all squares: inf if they overflow, NaN if there is one."""
+    if is_torch_array(array):
+        array = array.detach()
+        if array.device.type != "cpu" or array.dtype.itemsize < 4:
+            return float(array.float().norm())
+        array = array.numpy()  # torch would wake its team of threads, which may take longer than the sum
+    return math.sqrt(np.vdot(array, array))
 
 
-def _bound(xp: Any, query: Array, key: Array, scale: float) -> float:
-    """Return what every partial sum of a score is at most, or NaN."""
-    return _largest(xp, query) * _largest(xp, key) * query.shape[-1] * max(1.0, abs(scale))
+def _bound(query: Array, key: Array, scale: float) -> float:
+    """Return what every partial sum of a score is at most, by Cauchy and Schwarz; inf or NaN if that is not known."""
+    return _norm(query) * _norm(key) * max(1.0, abs(scale))
 
 
 def _fits_fused(xp: Any, query: Array, key: Array, value: Array, scale: float) -> bool:
@@ -383,7 +385,7 @@ def _fits_fused(xp: Any, query: Array, key: Array, value: Array, scale: float) -
     if query.device.type != "cpu":
         return True  # looking at the data would stall the accelerator
     # NaN fails both comparisons, and the other path then names it.
-    return _bound(xp, query, key, scale) < xp.finfo(wide(xp, query.dtype)).max and _largest(xp, value) < math.inf
+    return _bound(query, key, scale) < xp.finfo(wide(xp, query.dtype)).max and _norm(value) < math.inf
 
 
 def _fused(

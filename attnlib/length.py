@@ -204,7 +204,7 @@ def rates(method: str, dtype: str = "float32") -> dict:
     -------
     dict
         "flops_per_second" of a product of two square matrices, "bytes_per_second" read and written by a copy, both
-        medians of 5; "library", "dtype", "machine", "versions", "date".
+        medians of 6; "library", with torch its device too; "dtype", "machine", "versions", "date".
 
     Raises
     ------
@@ -355,7 +355,7 @@ class _NumPy:
         return psutil.virtual_memory().available
 
     def provenance(self) -> dict:
-        libraries = sorted({"numpy", self.library})
+        libraries = ["numpy", "torch"] if self.library.startswith("torch") else ["numpy"]
         versions = {name: metadata.version(name) for name in libraries}
         return {
             "machine": self.machine(),
@@ -373,7 +373,6 @@ class _NumPy:
 class _Torch(_NumPy):
     """The same with torch, on its CPU or a GPU."""
 
-    library = "torch"
     dtypes = tuple(_BYTES)
 
     def __init__(self, method: str, dtype: str):
@@ -383,6 +382,7 @@ class _Torch(_NumPy):
         except ImportError as error:
             raise ValueError(f"method {method!r} needs torch, which is not installed") from error
         self.torch, self.device = torch, method.split()[1]
+        self.library = f"torch {self.device}"
         if self.device == "cuda":
             if not torch.cuda.is_available():
                 raise ValueError(f"method {method!r} needs a CUDA device; torch sees none")
