@@ -34,8 +34,9 @@ lint: .venv/tested ## check the code's style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: .venv/tested chromium ## time the library against torch, and the widgets from event to picture
-	$(BIN)/python benchmarks/layer.py
+bench: .venv/tested chromium ## time attention by length, imports, and the widgets from event to picture
+	$(BIN)/python benchmarks/length.py --record chapters/recorded/length.json
+	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/widgets.py
 
 record: .venv/installed ## run the chapters and refresh the results kept in chapters/recorded

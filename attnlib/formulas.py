@@ -4,7 +4,7 @@ Keys carry the index i (or j), coordinates the index c; both start at one, as on
 of coordinates `d` stay symbolic.
 """
 
-from sympy import Dummy, Function, IndexedBase, Mul, Pow, Rational, Sum, Symbol, exp, log, pi, sqrt
+from sympy import Dummy, Function, IndexedBase, Mul, Pow, Rational, Sum, Symbol, ceiling, exp, log, pi, sqrt
 
 n = Symbol("n", integer=True, positive=True)  # keys
 d = Symbol("d", integer=True, positive=True)  # coordinates
@@ -77,6 +77,24 @@ variance = exp(-alpha * s[i]) / kappa
 pooled_precision = kappa * over_keys(exp(alpha * s[j]))
 estimate = over_keys(weight_of(j, i) * v[j])
 standard_deviation = 1 / sqrt(pooled_precision)
+# Estimates that are merged into one: of each its largest score M, the sum of its exponentials relative to that, and its
+# average o. A key alone has its score, 1 and its value. What is merged has the largest of all M as its `top`.
+tops, sums, averages = IndexedBase("M", real=True), IndexedBase("ℓ", positive=True), IndexedBase("o", real=True)
+top = Symbol("top", real=True)
+merged_sum = over_keys(sums[j] * exp(tops[j] - top))
+merged_share = sums[i] * exp(tops[i] - top) / merged_sum
+merged_average = over_keys(sums[j] * exp(tops[j] - top) * averages[j]) / merged_sum
+# What attention of T queries over T keys takes; every head has d coordinates, in queries, keys and values alike.
+length = Symbol("T", integer=True, positive=True)
+heads, number_size = Symbol("h", integer=True, positive=True), Symbol("b", integer=True, positive=True)
+tile = Symbol("r", integer=True, positive=True)  # queries that a streaming method holds at a time
+speed, bandwidth = Symbol("R", positive=True), Symbol("B", positive=True)  # operations and bytes a second
+flops = 4 * heads * d * length**2
+arguments_held = 4 * number_size * heads * d * length  # queries, keys, values and output
+naive_held = arguments_held + 2 * number_size * heads * length**2
+streaming_held = arguments_held + 2 * number_size * heads * length
+naive_traffic = 4 * number_size * heads * (d * length + length**2)
+streaming_traffic = 2 * number_size * heads * d * length * (1 + ceiling(length / tile))
 density = exp(-((x - mean) ** 2) / (2 * spread**2)) / (spread * sqrt(2 * pi))
 
 # One reading as the source prints it; unevaluated, since sympy would pull the square root apart.

@@ -1,5 +1,6 @@
 """How long a widget with 16 keys takes from an input event to a finished picture, in headless Chromium: a table."""
 
+import json
 import statistics
 import sys
 from pathlib import Path
@@ -7,18 +8,23 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from attnlib.widgets import (
+    BlockPooling,
     FourRoads,
     KeyAdvantage,
     KLBudget,
+    LengthScaling,
     MaximumEntropyDial,
     PlanSimplex,
     QueryPlane,
+    TemperatureSharpening,
     VarianceAgainstScore,
     static_files,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from conftest import launch
+
+RECORD = Path(__file__).resolve().parent.parent / "chapters/recorded/length.json"
 
 DRAG = """async (host) => {
     const times = [];
@@ -55,8 +61,11 @@ def main():
         KLBudget(scores=line),
         KeyAdvantage(),
         FourRoads(scores=line),
+        TemperatureSharpening(scores=line),
+        BlockPooling(scores=line, value=line),
+        LengthScaling(points=json.loads(RECORD.read_text("utf-8"))["points"]),
     ]
-    print(f"{'widget, 16 keys (on a simplex 3)':36}{'median ms':>10}{'95 % ms':>10}")
+    print(f"{'widget, 16 keys where it has keys':36}{'median ms':>10}{'95 % ms':>10}")
     with sync_playwright() as driver:
         page = launch(driver).new_page()
         for widget in widgets:

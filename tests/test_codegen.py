@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 
-from attnlib import attention, backward, evidence, formulas, likelihood, maxent, softmax, transport
+from attnlib import attention, backward, evidence, formulas, length, likelihood, maxent, scores, softmax, transport
 from attnlib.codegen import JAVASCRIPT_LOOPS, Law
 from attnlib.formulas import alpha, c, d, i, j, n, over_keys, s
 from attnlib.widgets import (
+    BlockPooling,
     FourRoads,
     KeyAdvantage,
     KLBudget,
+    LengthScaling,
     MaximumEntropyDial,
     PlanSimplex,
     QueryPlane,
+    TemperatureSharpening,
     VarianceAgainstScore,
 )
 
@@ -38,6 +41,9 @@ LAWS = [
     *KLBudget.laws,
     *KeyAdvantage.laws,
     *FourRoads.laws[:4],  # the others are above
+    *TemperatureSharpening.laws,
+    *BlockPooling.laws,
+    *LengthScaling.laws,
 ]
 
 
@@ -50,7 +56,7 @@ def sample(law, rng):
         if argument in (n, d):
             return count if argument == n else width
         if not isinstance(argument, sp.IndexedBase):
-            return float(rng.uniform(0.2, 3))
+            return float(rng.uniform(0.2, 1 if law.name == "gaussian" else 3))  # that one takes uniform numbers
         shape = [width if index == c else count for index in indices[argument]]
         return (rng.dirichlet(np.ones(count)) if argument[i].is_positive else rng.normal(size=shape)).tolist()
 
@@ -168,6 +174,55 @@ def test_laws_of_the_four_roads_agree_with_the_library():
     least = lowest(tau, 6, raw)["least"]
     np.testing.assert_allclose(least, transport.objective(weights, raw, temperature=tau), rtol=1e-13)
     np.testing.assert_allclose(carried(tau, 6, raw, least)["weights"], weights, rtol=1e-13)
+
+
+def test_laws_of_sharpening_agree_with_the_library():
+    rng = np.random.default_rng(9)
+    scaling, sharpened, evenness, gaussian, drawn = (law.numpy() for law in TemperatureSharpening.laws)
+    assert scaling(64, 1)["factor"] == 1 and scaling(64, 0)["factor"] == 8
+    raw, rate = rng.normal(size=6), 1.3
+    weights = sharpened(rate, 2.0, 6, raw)["weights"]
+    np.testing.assert_allclose(weights, softmax(2 * rate * raw), rtol=1e-13)
+    found = evenness(rate, 2.0, 6, raw, raw.max())
+    np.testing.assert_allclose(found["entropy"], maxent.entropy(weights), rtol=1e-13)
+    np.testing.assert_allclose(found["effective"], maxent.effective_keys(weights), rtol=1e-13)
+    np.testing.assert_allclose(found["divergence"], maxent.kl_divergence(weights), rtol=1e-12)
+    query, key = rng.normal(size=(1, 5)), rng.normal(size=(6, 5))
+    np.testing.assert_allclose(drawn(5, 6, query[0], key)["scores"], scores(query, key)[0], rtol=1e-12)
+    numbers = [gaussian(1 - a, b)["number"] for a, b in rng.uniform(size=(4000, 2))]
+    assert kstest(numbers, "norm").pvalue > 0.01
+
+
+def test_laws_of_blocks_agree_with_the_library():
+    rng = np.random.default_rng(9)
+    raw, values = rng.normal(size=6), rng.normal(size=6)
+    merged, width = (law.numpy() for law in BlockPooling.laws)
+    whole = likelihood.estimate(values[:, None], raw)
+    blocks = [merged(3, raw[at].max(), raw[at], np.ones(3), values[at]) for at in (slice(3), slice(3, 6))]
+    tops = [raw[:3].max(), raw[3:].max()]
+    sums, averages = ([block[name] for block in blocks] for name in ("total", "average"))
+    found = merged(2, max(tops), tops, sums, averages)
+    np.testing.assert_allclose(found["average"], whole.mean[0], rtol=1e-12)
+    np.testing.assert_allclose(np.log(found["total"]) + max(tops), whole.log_precision, rtol=1e-12)
+    np.testing.assert_allclose(found["weights"], [softmax(raw)[:3].sum(), softmax(raw)[3:].sum()], rtol=1e-13)
+    deviation = width(max(tops), found["total"])["deviation"]
+    np.testing.assert_allclose(deviation, np.exp(-whole.log_precision / 2), rtol=1e-12)
+
+
+def test_laws_of_length_agree_with_the_library():
+    counted, roofline, limits = (law.numpy() for law in LengthScaling.laws)
+    for keys, width, heads, size in ((64, 16, 1, 2), (1000, 80, 3, 4), (2**20, 256, 64, 8)):
+        found, one = counted(keys, width, heads, size), length.cost(keys, width, bytes_per_number=size)
+        for name in ("flops", "traffic_naive", "traffic_streaming"):
+            law = "_".join(reversed(name.split("_")))
+            assert found[law] == heads * getattr(one, name), name
+        for way in ("naive", "streaming"):
+            assert found[f"{way}_intensity"] == pytest.approx(getattr(one, f"intensity_{way}"), rel=1e-14)
+            extra = heads * getattr(one, f"memory_{way}")
+            assert found[f"{way}_held"] == 4 * size * heads * width * keys + extra
+            reach = limits(found[f"{way}_held"], width, heads, size)[way]
+            assert reach == pytest.approx(keys, rel=1e-12)  # what T keys fill is filled by T keys
+    assert roofline(6, 8, 2, 4)["seconds"] == 3 and roofline(6, 16, 2, 4)["seconds"] == 4
 
 
 def test_laws_of_the_backward_pass_agree_with_the_library():

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -122,7 +123,14 @@ def test_chapters_are_text_without_outputs():
     assert not [path for path in stored() if path.suffix == ".ipynb"]
 
 
-def test_benchmark_runs():
-    command = [sys.executable, "benchmarks/layer.py", "64"]
+def test_benchmark_prints_a_table_and_keeps_other_machines_records(tmp_path):
+    other = {"method": "torch cuda", "dtype": "float32", "seconds": 1.0}
+    path = tmp_path / "length.json"
+    path.write_text(json.dumps({"rates": [], "points": [other, {"method": "numpy naive", "dtype": "float32"}]}))
+    command = [sys.executable, "benchmarks/length.py", "64", "128", "--record", path]
     table = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert len(re.findall(r"^ +64  ", table, re.MULTILINE)) == 5
+    assert len(re.findall(r"float32 .* (64|128) ", table)) == (6 if "cuda" not in table else 10)
+    kept = json.loads(path.read_text())
+    assert {rate["library"] for rate in kept["rates"]} >= {"numpy", "torch cpu"}
+    assert kept["points"][0] == other or "torch cuda" in table
+    assert [point["length"] for point in kept["points"] if point["method"] == "numpy naive"] == [64, 128]

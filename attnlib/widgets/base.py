@@ -67,7 +67,8 @@ class Quantity(traitlets.TraitType):
     """A number, a list of numbers or a list of points, each within a range.  Arrays are welcome; lists are kept.
 
     A number whose step is its whole range is a switch: it is one end of the range or the other. The slider of a
-    logarithmic number moves by powers of two; its step is in doublings.
+    logarithmic number moves by powers of two; its step is in doublings. `symbol` is its symbol in the formula, where
+    that is not its name.
 
     Raises `traitlets.TraitError` that names the trait, what was expected and what came.
     """
@@ -82,11 +83,13 @@ class Quantity(traitlets.TraitType):
         step: float = 0.01,
         per_key: bool = False,
         logarithmic: bool = False,
+        symbol: str | None = None,
     ):
         super().__init__(default)
         self.shape, self.per_key = np.shape(default), per_key
         quantity = {"low": low, "high": high, "step": step, "label": label, "dimensions": len(self.shape)}
-        self.tag(sync=True, quantity=quantity | ({"logarithmic": True} if logarithmic else {}))
+        quantity |= ({"logarithmic": True} if logarithmic else {}) | ({"symbol": symbol} if symbol else {})
+        self.tag(sync=True, quantity=quantity)
 
     def validate(self, obj, value):
         quantity = self.metadata["quantity"]
@@ -130,6 +133,7 @@ class Widget(anywidget.AnyWidget):
     title: ClassVar[str]
     formula: ClassVar[tuple]
     legend: ClassVar[tuple]
+    page_data: ClassVar[tuple] = ()  # further synced traits that a page without a kernel needs
 
     _presets = traitlets.List().tag(sync=True)
     _initial = traitlets.Dict().tag(sync=True)
@@ -192,7 +196,7 @@ class Widget(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **options):
         data, metadata = super()._repr_mimebundle_(**options)
         still = self._still()
-        state = json.dumps(self.get_state([*self._quantities, *_PAGE_STATE])).replace("<", r"\u003c")
+        state = json.dumps(self.get_state([*self._quantities, *_PAGE_STATE, *self.page_data])).replace("<", r"\u003c")
         data["text/html"] = (
             f'<div class="attention-widget-host" id="{html.escape(self.name)}" data-widget="{self.kind}" '
             f'data-name="{html.escape(self.name)}"><div class="attention-widget still">{still}'

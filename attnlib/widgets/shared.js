@@ -250,7 +250,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
   const replace = (name, at, part) => change({ [name]: state()[name].map((old, other) => (other === at ? part : old)) });
   const { panels, update: draw, follow, more = [] } = build({ state, change, replace, model });
   const sliders = Object.entries(quantities).filter(([, { dimensions }]) => dimensions === 0).map(([name, quantity]) => {
-    const { label, low, high, step, logarithmic } = quantity;
+    const { label, low, high, step, logarithmic, symbol = name } = quantity;
     const binary = isSwitch(quantity);
     const to = (value) => (logarithmic ? Math.log2(value) : value);
     const input = html("input", { type: binary ? "checkbox" : "range", ...(binary ? { role: "switch" } : { min: to(low), max: to(high), step }), ...OWN_KEYS, "data-symbol": name });
@@ -260,10 +260,11 @@ export function mount({ model, el, compute, build, columns, describe }) {
     const display = (value) => {
       if (binary) return (input.checked = value === high);
       input.value = to(value);
-      write(output, show(value));
-      put(input, { "aria-valuetext": show(value) });
+      const text = logarithmic && Number.isInteger(value) ? `${value}` : show(value); // powers of two, mostly: counts
+      write(output, text);
+      put(input, { "aria-valuetext": text });
     };
-    const word = html("span", { "data-symbol": name }, label);
+    const word = html("span", { "data-symbol": symbol }, label);
     return { name, show: display, row: binary ? html("label", { class: "switch" }, input, word) : html("label", {}, word, input, output) };
   });
   const reset = html("button", { type: "button", ...OWN_KEYS }, "Reset");
@@ -298,7 +299,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
     for (const slider of sliders) slider.show(now[slider.name]);
     columns.of(now, results).forEach((numbers, at) => numbers.forEach((number, column) => {
       const cell = rows[at].cells[column];
-      write(cell, show(number));
+      write(cell, typeof number === "string" ? number : show(number));
       if (columns.names[column][1] === "w") cell.style.setProperty("--share", number.toFixed(4));
     }));
     link.href = toFragment(el.dataset.name ?? "", now);

@@ -1,0 +1,195 @@
+// Scaling with sequence length: bytes held, operations, bytes moved and time; predicted, recorded, and measured here.
+import { counted, limits, roofline } from "laws";
+import { awaken, color, handle, html, mount, panel, put, svg } from "./shared.js";
+
+const SETTINGS = ["head_dim", "heads", "bytes_per_number"];
+const SIZES = { float16: 2, bfloat16: 2, float32: 4, float64: 8 };
+const WAYS = ["naive", "streaming"];
+const POWERS = Array.from({ length: 15 }, (_, at) => 6 + at); // of two: the lengths that lines are drawn through
+const whole = (state, names = ["length", ...SETTINGS]) => names.map((name) => Math.round(state[name]));
+const superscript = (number) => [...`${number}`].map((sign) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign]).join("");
+
+/** A quantity in a unit with a prefix, to three digits. */
+function human(number, unit) {
+  const steps = ["n", "µ", "m", "", "k", "M", "G", "T", "P", "E"];
+  const at = Math.min(6, Math.max(-3, Math.floor(Math.log10(number) / 3 + 1e-9)));
+  return `${Number((number / 1000 ** at).toPrecision(3))} ${steps[at + 3]}${unit}`;
+}
+
+const least = (one, pace) => WAYS.map((way) => roofline(one.flops, one[`${way}_traffic`], pace.flops_per_second, pace.bytes_per_second).seconds);
+
+function compute(state, model) {
+  const one = counted(...whole(state));
+  const reach = model.get("_machines").map(([, capacity]) => limits(capacity, ...whole(state, SETTINGS)));
+  return {
+    ...one, traffic: WAYS.map((way) => one[`${way}_traffic`]), intensity: WAYS.map((way) => one[`${way}_intensity`]),
+    seconds: least(one, model.get("rates")), naive_limits: reach.map(({ naive }) => naive), streaming_limits: reach.map(({ streaming }) => streaming),
+  };
+}
+
+const SHAPES = ["M-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z", "M-3 -3h6v6h-6z", "M0 -4L4 3H-4z", "M0 -4.5L4 0L0 4.5L-4 0z", "M0 4L4 -3H-4z"];
+const shape = (method) => svg("path", { d: SHAPES[method], class: "bar", style: color(2 + method) });
+
+function build({ state, change, model }) {
+  const across = { range: [5.6, 20.4], ticks: [6, 8, 10, 12, 14, 16, 18, 20], label: "T", write: (at) => `2${superscript(at)}` };
+  const chart = (title, low, high, ticks, units, label) => panel({
+    title, height: 300, x: across, y: { range: [low, high], ticks, label, write: (at) => units[ticks.indexOf(at)] },
+  });
+  const memory = chart("Memory that is held; solid naive, dashed streaming", 4, 15.5, [6, 9, 12, 15], ["1 MB", "1 GB", "1 TB", "1 PB"], "");
+  const work = chart("Operations (bold), and bytes moved", 4.5, 17.5, [6, 9, 12, 15], ["10⁶", "10⁹", "10¹²", "10¹⁵"], "");
+  const time = chart("Least time by the roofline, and measured points", -6, 6, [-6, -3, 0, 3, 6], ["1 µs", "1 ms", "1 s", "10³ s", "10⁶ s"], "");
+
+  // Four lines close to each other: their names stand where there is room, two by two on different sides.
+  model.get("_machines").forEach(([name, capacity], at) => {
+    const y = memory.up(Math.log10(capacity));
+    const [x, dy] = [[9.9, 10], [5.8, -3], [9.9, 10], [5.8, -3]][at];
+    memory.window.append(svg("line", { class: "capacity", x1: memory.area.left, x2: memory.area.right, y1: y, y2: y }),
+      svg("text", { x: memory.across(x), y: y + dy }, `${name} ${Math.round(capacity / 1e9)} GB`));
+  });
+  const line = (frame, symbol, way, bold = "") => {
+    const path = svg("path", { class: `center ${bold} ${way === "streaming" ? "dashed" : ""}`, "data-symbol": symbol });
+    frame.window.append(path);
+    return (heights) => put(path, { d: `M${heights.map((height, at) => frame.to([POWERS[at], Math.log10(height)]).map((part) => part.toFixed(2)).join(" ")).join("L")}` });
+  };
+  const lines = {
+    held: [line(memory, "N", "naive"), line(memory, "S", "streaming")],
+    flops: line(work, "F", "naive", "bold"), traffic: WAYS.map((way) => line(work, "Q", way)), seconds: WAYS.map((way) => line(time, "t", way)),
+  };
+  const handles = [[memory, "naive_held", "memory"], [work, "flops", "operations"], [time, "seconds", "time"]].map(([frame, result, name]) => {
+    const stem = svg("line", { class: "law mean", "data-symbol": "T", y1: frame.area.bottom, y2: frame.area.top });
+    const grip = handle({
+      panel: frame, label: `T, at the ${name}`, symbol: "T", axes: ["log₂ T"], range: { low: 6, high: 20 }, value: () => Math.log2(state().length),
+      // Whole numbers, and never the one that is there: a small step moves on where numbers are few.
+      move: ([power]) => change({ length: 2 ** power > state().length ? Math.ceil(2 ** power) : Math.floor(2 ** power) }),
+      mark: svg("g", { class: "mark query" }, svg("circle", { r: 8 }), svg("text", { "text-anchor": "middle", dy: 3.5 }, "T")),
+    });
+    frame.window.append(stem);
+    frame.picture.append(grip.group);
+    return (power, results) => {
+      const [x, y] = frame.to([power, Math.log10([results[result]].flat()[0])]);
+      put(stem, { x1: x, x2: x });
+      grip.place([x, Math.min(frame.area.bottom, Math.max(frame.area.top, y))]);
+    };
+  });
+
+  // What was measured: shapes as well as colours; pale where d, h or b are not those of the sliders.
+  const methods = model.get("_methods");
+  const clouds = [time, memory].map((frame) => frame.window.appendChild(svg("g", {})));
+  const key = html("ul", { class: "points-key" });
+  let marks = [];
+  const scatter = () => {
+    const points = model.get("points");
+    marks = [];
+    clouds.forEach((cloud) => cloud.replaceChildren());
+    const draw = (point, frame, cloud, height) => {
+      const mark = shape(methods.indexOf(point.method));
+      const [x, y] = frame.to([Math.log2(point.length), Math.log10(height)]);
+      put(mark, { transform: `translate(${x.toFixed(2)} ${y.toFixed(2)})` });
+      cloud.append(mark);
+      marks.push({ mark, own: point.own, settings: [point.head_dim, point.heads, SIZES[point.dtype]] });
+    };
+    for (const point of points.filter(({ seconds }) => seconds)) {
+      draw(point, time, clouds[0], point.seconds);
+      const size = SIZES[point.dtype] * point.heads * point.head_dim * point.length;
+      if (point.peak_bytes) draw(point, memory, clouds[1], point.peak_bytes + 3 * size); // the peak is beside the inputs
+    }
+    key.replaceChildren(...methods.map((method, at) => {
+      const mine = points.filter((point) => point.method === method);
+      const done = mine.filter(({ seconds }) => seconds);
+      const source = [...new Set(done.map(({ machine, versions, date, own }) => `${own ? "measured here, on" : "recorded on"} ${machine}, ${Object.entries(versions).map((pair) => pair.join(" ")).join(", ")}, ${date}`))];
+      const end = mine.findLast?.(({ seconds }) => !seconds);
+      const words = `${method}: ${done.length ? `${done.length} points, ${source.join("; ")}` : "no recorded points"}${end ? `; T = ${end.length} ${end.note}` : ""}.`;
+      return html("li", {}, svg("svg", { viewBox: "-6 -6 12 12", width: 12, height: 12, "aria-hidden": "true" }, shape(at)), ` ${words}`);
+    }));
+  };
+
+  const more = [key];
+  if (model.send) more.push(bench(model, methods));
+  const listen = () => {
+    scatter();
+    refresh();
+  };
+  let shown;
+  const refresh = () => {
+    const settings = whole(state(), SETTINGS).join();
+    for (const { mark, own, settings: of } of marks) put(mark, { class: `bar${own ? " own" : ""}${of.join() === settings ? "" : " ahead"}` });
+  };
+  const redraw = () => {
+    const pace = model.get("rates");
+    const made = POWERS.map((power) => counted(2 ** power, ...whole(state(), SETTINGS)));
+    WAYS.forEach((way, at) => {
+      lines.held[at](made.map((one) => one[`${way}_held`]));
+      lines.traffic[at](made.map((one) => one[`${way}_traffic`]));
+      lines.seconds[at](made.map((one) => least(one, pace)[at]));
+    });
+    lines.flops(made.map(({ flops }) => flops));
+    refresh();
+  };
+  model.on("change:points", listen);
+  model.on("change:rates", redraw);
+  scatter();
+  return {
+    panels: [memory, work, time], more,
+    stop: () => {
+      model.off("change:points", listen);
+      model.off("change:rates", redraw);
+    },
+    update(now, results) {
+      const settings = whole(now, SETTINGS).join();
+      if (settings !== shown) redraw(); // the lines do not depend on T
+      shown = settings;
+      handles.forEach((place) => place(Math.log2(Math.round(now.length)), results));
+    },
+  };
+}
+
+/** With a kernel: ask for limits, measure there, show how far it is, and stop on demand. */
+function bench(model, methods) {
+  const field = (text, input) => html("label", {}, text, input);
+  const method = html("select", {}, ...methods.map((name) => html("option", {}, name)));
+  const seconds = html("input", { type: "number", min: 1, max: 600, value: 20 });
+  const gigabytes = html("input", { type: "number", min: 0.1, step: 0.1, value: 2 });
+  const start = html("button", { type: "button" }, "Measure on this machine");
+  const stop = html("button", { type: "button" }, "Stop");
+  const bar = html("progress", { "aria-label": "lengths measured", max: 1, value: 0 });
+  const says = html("span", { role: "status" });
+  const show = () => {
+    const { running, done, of, says: text } = model.get("progress");
+    start.disabled = running;
+    stop.disabled = !running;
+    bar.max = of;
+    bar.value = done;
+    if (says.textContent !== text) says.textContent = text;
+  };
+  start.addEventListener("click", () => model.send({ do: "measure", method: method.value, seconds: seconds.value, gigabytes: gigabytes.value }));
+  stop.addEventListener("click", () => model.send({ do: "stop" }));
+  model.on("change:progress", show);
+  show();
+  for (const control of [method, seconds, gigabytes, start, stop]) control.setAttribute("data-lm-suppress-shortcuts", "true");
+  return html("div", { class: "bench" }, field("Method", method), field("Time limit, s", seconds), field("Memory limit, GB", gigabytes), start, stop, bar, says);
+}
+
+function describe(state, { flops, naive_held: naive, streaming_held: streaming, traffic, intensity, seconds }, model) {
+  const both = (list, unit) => `${list.map((one) => human(one, unit)).join(" and ")}`;
+  return `T = ${Math.round(state.length)}: ${human(flops, "FLOP")}. Naive and streaming: ${both([naive, streaming], "B")} held, ${both(traffic, "B")} moved, ${intensity.map((one) => one.toFixed(1)).join(" and ")} FLOP a byte, at least ${both(seconds, "s")} on ${model.get("rates").machine}.`;
+}
+
+export function render({ model, el }) {
+  let stop;
+  const made = (tools) => {
+    const parts = build(tools);
+    stop = parts.stop;
+    return parts;
+  };
+  const machines = model.get("_machines");
+  const of = (_, { naive_limits: naive, streaming_limits: streaming }) =>
+    machines.map(([, capacity], at) => [`${capacity / 1e9}`, ...[naive, streaming].map((list) => `${Math.floor(list[at])}`)]);
+  const undo = mount({
+    model, el, build: made, compute: (state) => compute(state, model), columns: { row: "memory", rows: machines.map(([name]) => name), names: [["GB", "C"], ["T, naive", "N"], ["T, streaming", "S"]], of },
+    describe: (state, results) => describe(state, results, model),
+  });
+  return () => {
+    stop();
+    undo();
+  };
+}
