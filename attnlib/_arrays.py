@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array
 
 Array = Any  # a NumPy array or a torch tensor: what comes in decides what goes out
 ArrayLike = Any  # the same, or anything that NumPy makes an array of
@@ -33,18 +33,21 @@ def floats(**arguments: ArrayLike) -> tuple[Any, Any, list[Array]]:
         raise ValueError(f"{', '.join(arguments)} must be arrays of one library; got {kinds}") from None
     arrays = []
     for name, argument in arguments.items():
+        if isinstance(argument, np.ma.MaskedArray):
+            raise ValueError(f"{name} must be an array without a mask of its own; got a MaskedArray")
+        array = argument
         try:
-            place = device(given[0]) if given else None
-            array = argument[...] if is_array_api_obj(argument) else xp.asarray(np.asarray(argument), device=place)
-        except (TypeError, ValueError) as error:
+            if not is_array_api_obj(argument) or isinstance(argument, (np.ndarray, np.generic)):  # no np.matrix either
+                array = xp.asarray(np.asarray(argument), device=device(given[0]) if given else None)
+        except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(
                 f"{name} must be an array of real numbers; got {reprlib.repr(argument)} ({error})"
             ) from error
         if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
             raise ValueError(f"{name} must be an array of real numbers; got dtype {array.dtype}")
         arrays.append(array)
-    dtype = common_real(xp, given) or common_real(xp, arrays) or xp.asarray(0.0).dtype
-    if alike and given and dtype == kinds[0][1] and not isinstance(given[0], np.generic):
+    dtype = common_real(xp, given or arrays) or xp.asarray(0.0).dtype
+    if alike and type(arrays[0]) is kinds[0][0] and dtype == kinds[0][1]:  # what came can be used as it is
         _seen[kinds[0]] = xp
     return xp, dtype, [cast(xp, array, dtype) for array in arrays]
 
@@ -57,7 +60,14 @@ def common_real(xp: Any, arguments: Iterable[Any]) -> Any | None:
 
 def boolean(xp: Any, mask: ArrayLike, shape: tuple[int, ...], like: Array) -> Array:
     """Return the mask as an array beside `like`, once it is known to be boolean and to broadcast to `shape`."""
-    mask = xp.asarray(mask, device=device(like))
+    try:
+        if not is_array_api_obj(mask) or isinstance(mask, (np.ndarray, np.generic)):
+            mask = np.asarray(mask)
+            if is_torch_array(like):
+                mask = np.require(mask, requirements="CW")  # no other can become a tensor
+        mask = xp.asarray(mask, device=device(like))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"mask must be a boolean array; got {reprlib.repr(mask)} ({error})") from error
     if not xp.isdtype(mask.dtype, "bool"):
         raise ValueError(f"mask must be boolean, True where attending is allowed; got dtype {mask.dtype}")
     try:
@@ -187,7 +197,7 @@ def peak(xp: Any, scores: Array, axis: int = -1) -> Array:
 
     So `scores - peak` is never inf - inf, not even where every score is -inf or where there is none.
     """
-    lowest = float(xp.finfo(scores.dtype).min)
+    lowest = xp.finfo(scores.dtype).min  # no float: NumPy's longdouble has lower ones
     if scores.shape[axis] == 0:
         return xp.sum(scores, axis=axis, keepdims=True) + lowest
     largest = xp.max(scores, axis=axis, keepdims=True)

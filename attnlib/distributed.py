@@ -11,7 +11,7 @@ import os
 import torch
 import torch.distributed as dist
 
-from attnlib._arrays import require_no_gradient
+from attnlib._arrays import floats, require_no_gradient
 from attnlib.layer import attention, running_estimate
 
 __all__ = ["pooled_attention"]
@@ -70,6 +70,7 @@ def pooled_attention(
     keys and values around instead.
     """
     require_no_gradient(query=query, key=key, value=value)
+    _, dtype, (query, key, value) = floats(query=query, key=key, value=value)
     average, top, total = running_estimate(query, key, value, scale=scale)
     mine = torch.cat([average, top, total], dim=-1)
     everyone = [torch.empty_like(mine) for _ in range(dist.get_world_size(group))]
@@ -77,7 +78,7 @@ def pooled_attention(
     average, top, total = torch.stack(everyone).split([value.shape[-1], 1, 1], dim=-1)
     share = total * torch.exp(top - top.amax(0))  # sums relative to the largest score of all
     share = share / share.sum(0).clamp_min(torch.finfo(share.dtype).tiny)  # no keys anywhere: zero, not nan
-    return (share * average).sum(0).to(query.dtype)
+    return (share * average).sum(0).to(dtype)
 
 
 def main() -> None:

@@ -302,7 +302,7 @@ def running_estimate(
     for first in range(0, max(length, 1), rows):  # max: no rows, too, have a result
         tile = slice(first, min(first + rows, length))
         some = q[..., tile, :]
-        top = xp.full((*batch, some.shape[-2], 1), float(xp.finfo(q.dtype).min), **like)
+        top = xp.full((*batch, some.shape[-2], 1), xp.finfo(q.dtype).min, **like)
         total = xp.zeros(top.shape, **like)
         average = xp.zeros((*top.shape[:-1], v.shape[-1]), **like)
         seen = min(keys, tile.stop) if causal else keys
@@ -364,18 +364,25 @@ def _require_products(xp: Any, query: Array, key: Array, products: Array) -> Non
 
 
 def _norm(array: Array) -> float:
-    """Return the root of the sum of all squares: inf if they overflow, NaN if there is one."""
+    """Return the root of the sum of all squares, repeated rows left out: inf if they overflow, NaN if there is one."""
     if is_torch_array(array):
         array = array.detach()
         if array.device.type != "cpu" or array.dtype.itemsize < 4:
             return float(array.float().norm())
-        array = array.numpy()  # torch would wake its team of threads, which may take longer than the sum
+        try:
+            array = array.numpy()  # torch would wake its team of threads, which may take longer than the sum
+        except RuntimeError:  # what torch.func hands on has no memory of its own
+            return float(array.norm())
+    if not array.flags.c_contiguous:  # count what broadcasting repeats once, and copy nothing that is only transposed
+        array = array[tuple(slice(None if step else 1) for step in array.strides[:-1])].ravel("K")
     return math.sqrt(np.vdot(array, array))
 
 
 def _bound(query: Array, key: Array, scale: float) -> float:
     """Return what every partial sum of a score is at most, by Cauchy and Schwarz; inf or NaN if that is not known."""
-    return _norm(query) * _norm(key) * max(1.0, abs(scale))
+    # No factor counts as less than one: a small key does not mend an overflow of query * scale, and the squares of
+    # small numbers vanish. The norms come first, for max(nan, 1) is nan and max(1, nan) is 1.
+    return max(_norm(query), 1.0) * max(_norm(key), 1.0) * max(abs(scale), 1.0)
 
 
 def _fits_fused(xp: Any, query: Array, key: Array, value: Array, scale: float) -> bool:
@@ -395,6 +402,8 @@ def _fused(
 
     kernel = torch.nn.functional.scaled_dot_product_attention
     length, keys = query.shape[-2], key.shape[-2]
+    if scale <= 0:  # the kernel puts -inf where causality forbids, then scales: inf or nan
+        query, scale = (-query, -scale) if scale else (0 * query, 1.0)
     # Fused kernels take four dimensions; these are views unless there are more.
     lead = (math.prod(batch[:-1]), math.prod(batch[-1:]))
     query, key, value = (
@@ -402,7 +411,7 @@ def _fused(
         for x in (query, key, value)
     )
     if mask is None:
-        return kernel(query, key, value, is_causal=causal, scale=scale).reshape(*batch, length, value.shape[-1])
+        return kernel(query, key, value, is_causal=bool(causal), scale=scale).reshape(*batch, length, value.shape[-1])
     if causal:
         mask = mask & torch.ones(length, keys, dtype=torch.bool, device=query.device).tril()
     if mask.shape != (length, keys):  # a mask for all heads alike is read faster as it is

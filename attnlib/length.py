@@ -10,6 +10,7 @@ import operator
 import os
 import platform
 import statistics
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ from attnlib.layer import attention, streaming_attention
 __all__ = ["METHODS", "Cost", "cost", "measure", "measurements", "rates"]
 
 METHODS = ("numpy naive", "numpy streaming", "torch cpu", "torch cuda", "torch cuda naive")
+_TRACING = threading.Lock()  # tracemalloc is one for all threads
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -144,7 +146,7 @@ def measurements(
     repeats : int
         Timed calls a length, after one call that is not timed. One is enough where the limit allows no more.
     time_limit : float
-        Seconds for all lengths together.
+        Seconds for all lengths together, with what the caller does in between.
     memory_limit : float, optional
         Bytes that a length may take. None: what is free on the device when it is tried.
 
@@ -255,8 +257,7 @@ def _sweep(
             note = f"not tried: it would take about {expected:.1f} s, and {max(left(), 0):.1f} s are left"
         else:
             try:
-                arrays = place.random(3, 1, heads, length, head_dim)
-                call = functools.partial(place.attend, *arrays)
+                call = functools.partial(place.attend, *place.random(3, 1, heads, length, head_dim))
                 peak = place.peak(call)
                 while len(times) < repeats and (not times or left() > times[-1]):
                     times.append(place.seconds(call))
@@ -266,6 +267,7 @@ def _sweep(
                 if not place.ran_out(error):
                     raise
                 note = f"ran out of memory: {error}"
+        call = None  # the arrays are not held while the caller has its turn, nor beside the next
         yield {
             "method": place.method,
             "length": length,
@@ -309,7 +311,7 @@ class _NumPy:
     def __init__(self, method: str, dtype: str):
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
-        if dtype not in self.dtypes:
+        if not isinstance(dtype, str) or dtype not in self.dtypes:  # NumPy's dtypes equal their names
             raise ValueError(f"dtype must be one of {', '.join(self.dtypes)} for {method}; got {dtype!r}")
         self.method, self.dtype = method, dtype
         self.attend = streaming_attention if method == "numpy streaming" else attention
@@ -336,18 +338,20 @@ class _NumPy:
         return time.perf_counter() - start
 
     def peak(self, call: Callable) -> int | None:
-        """The most bytes that a call holds at a time; it takes longer meanwhile."""
-        nested = tracemalloc.is_tracing()
-        if not nested:
-            tracemalloc.start()
-        try:
-            tracemalloc.reset_peak()
-            before = tracemalloc.get_traced_memory()[0]
-            call()
-            return tracemalloc.get_traced_memory()[1] - before
-        finally:
+        """The most bytes that a call holds at a time, other threads' too; it takes longer meanwhile."""
+        with _TRACING:
+            nested = tracemalloc.is_tracing()
             if not nested:
-                tracemalloc.stop()
+                tracemalloc.start()
+            try:
+                tracemalloc.reset_peak()
+                before = tracemalloc.get_traced_memory()[0]
+                call()
+                most = tracemalloc.get_traced_memory()[1]
+                return most - before if tracemalloc.is_tracing() else None  # None: somebody else has stopped it
+            finally:
+                if not nested:
+                    tracemalloc.stop()
 
     def free(self) -> int:
         import psutil
@@ -390,7 +394,8 @@ class _Torch(_NumPy):
                 self.attend = lambda q, k, v: torch.softmax(q * q.shape[-1] ** -0.5 @ k.mT, -1) @ v
 
     def ran_out(self, error: Exception) -> bool:
-        return isinstance(error, (MemoryError, self.torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+        used_up = MemoryError, self.torch.cuda.OutOfMemoryError
+        return isinstance(error, used_up) or "can't allocate memory" in str(error)
 
     def random(self, *shape: int):
         return self.torch.randn(*shape, dtype=getattr(self.torch, self.dtype), device=self.device)
@@ -416,7 +421,10 @@ class _Torch(_NumPy):
         return self.torch.cuda.max_memory_allocated() - before
 
     def free(self) -> int:
-        return super().free() if self.device == "cpu" else self.torch.cuda.mem_get_info()[0]
+        if self.device == "cpu":
+            return super().free()
+        cuda = self.torch.cuda  # torch keeps what it has freed, for itself
+        return cuda.mem_get_info()[0] + cuda.memory_reserved() - cuda.memory_allocated()
 
     def machine(self) -> str:
         return super().machine() if self.device == "cpu" else self.torch.cuda.get_device_name()

@@ -95,7 +95,7 @@ def rest(scores: ArrayLike, *, temperature: float = 1.0) -> Rest:
         return odds / (1 + odds)
 
     # Subtract first, as `weigh` does: dividing first rounds the small gaps between large scores.
-    logs = xp.where(below, (xp.where(below, scores, 0.0) - xp.where(below, top, 0.0)) / temperature, -math.inf)
+    logs = xp.where(below, (scores - top) / temperature, -math.inf)
     gap = xp.max(logs, axis=-1, keepdims=True)
     return Rest(share(logs, xp.ones_like(best_count)), share(gap, second_count), share(gap, below_count))
 

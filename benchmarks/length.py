@@ -100,11 +100,15 @@ def main(lengths: list[int], path: Path | None) -> None:
         )
         print(f"copy {rate['bytes_per_second'] / 1e9:.1f} GB/s; {rate['machine']}, {rate['versions']}, {rate['date']}")
 
+    if path:
+        record(path, rates, points)
     naive, streaming = ([p for p in points if p["method"] == name and p["seconds"]] for name in length.METHODS[:2])
     for one, other in zip(naive, streaming, strict=False):
         faster, smaller = one["seconds"] / other["seconds"], one["peak_bytes"] / other["peak_bytes"]
         print(f"T = {one['length']}: in blocks {faster:.2f} times as fast, with 1/{smaller:.0f} of the memory")
     for name, measured in (("naive", naive), ("streaming", streaming)):
+        if len(measured) < 2:
+            continue  # no slope
         print(f"memory, {name}: exponent {slope(measured, 'peak_bytes')[0]:.3f}", end="; ")
         print(
             "time over the three largest: exponent {:.2f}, off by at most a factor {:.2f}".format(
@@ -112,9 +116,6 @@ def main(lengths: list[int], path: Path | None) -> None:
             )
         )
     print("128 queries over 2^20 keys: {:.1f} s, {:.2f} GB with the inputs".format(*million_keys()))
-
-    if path:
-        record(path, rates, points)
 
 
 if __name__ == "__main__":

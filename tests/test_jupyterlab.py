@@ -143,3 +143,17 @@ def test_every_widget_lives_here_and_a_switch_reaches_python(tab):
     simplex = tab.locator(WIDGET).filter(has=tab.locator('input[type="checkbox"]'))
     cells = simplex.locator("tbody td:last-child").all_inner_texts()
     assert cells == [f"{weight:.4f}" for weight in weights]
+
+
+def test_a_measurement_runs_on_this_machine_and_stops_where_memory_ends(tab):
+    tab.evaluate(RUN, "from attnlib.widgets import LengthScaling\nfrom IPython.display import display")
+    tab.evaluate(RUN, "scaling = LengthScaling(head_dim=16)\ndisplay(scaling)")
+    scaling = tab.locator(WIDGET).filter(has=tab.locator(".bench"))
+    scaling.locator(".bench").scroll_into_view_if_needed()
+    scaling.get_by_label("Memory limit, GB").fill("0.001")
+    scaling.get_by_role("button", name="Measure on this machine").click()
+    expect(scaling.locator(".bench [role=status]")).to_contain_text("3 lengths measured", timeout=60_000)
+    assert tab.evaluate(RUN, "print(len(scaling.points))").strip() == "4"  # the fourth says why it was not tried
+    expect(scaling.locator(".points-key")).to_contain_text("numpy naive: 3 points, measured here")
+    expect(scaling.locator(".points-key")).to_contain_text("not tried: it needs")
+    expect(scaling.get_by_role("button", name="Measure on this machine")).to_be_enabled()

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import mpmath
 import numpy as np
@@ -237,6 +238,28 @@ def test_streaming_never_asks_for_more_than_a_block_of_scores(monkeypatch, rng):
     widths.clear()
     streaming_attention(q, k, v, block_size=3, causal=True)  # no query looks beyond key 3
     assert widths == [3, 1]
+    widths.clear()
+    q, k, v = rng.normal(size=(3, 200, 2))
+    streaming_attention(q, k, v, block_size=64, causal=True)  # 64 queries at a time, the last 8 alone see every key
+    assert widths == [64, *[64] * 2, *[64] * 3, *[64] * 3, 8]
+
+
+def test_streaming_reads_no_key_beyond_the_last_query(rng):
+    q, k, v = rng.normal(size=(4, 2)), rng.normal(size=(6, 2)), rng.normal(size=(6, 2))
+    k[4:], v[4:] = NAN, NAN
+    np.testing.assert_allclose(streaming_attention(q, k, v, causal=True), loop(q, k[:4], v[:4], causal=True))
+
+
+def test_a_key_for_all_heads_is_not_copied(rng):
+    query, key = rng.normal(size=(1, 16)), np.broadcast_to(rng.normal(size=(2000, 16)), (64, 2000, 16))
+    for x in (key, key[:, ::-1], key[:, :0]):
+        plain = np.ascontiguousarray(x)
+        tracemalloc.start()
+        found = streaming_attention(query, x, x[..., :1], block_size=100)
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert held < key.nbytes / 8
+        np.testing.assert_allclose(found, attention(query, plain, plain[..., :1]), rtol=1e-12)
 
 
 def test_streaming_keeps_the_digits_of_a_sum_beside_a_large_score(backend):
@@ -309,6 +332,16 @@ def test_returned_weights_are_the_softmax_of_the_scores_and_make_the_output(back
     np.testing.assert_allclose(backend.numpy(weights) @ backend.numpy(v), backend.numpy(output), atol=1e-15)
 
 
+@pytest.mark.parametrize("scale", [0, -0.3, -1.0])
+def test_a_scale_that_is_not_above_zero(backend, attend, rng, scale):
+    # torch's kernel puts -inf where causality forbids, and then scales it.
+    for length, keys in ((5, 5), (1, 8), (40, 40)):
+        q, k, v = (rng.normal(size=(2, 1, n, 4)) for n in (length, keys, keys))
+        for causal in (False, True):
+            found = backend.numpy(attend(*map(backend.array, (q, k, v)), scale=scale, causal=causal))
+            np.testing.assert_allclose(found, loop(q, k, v, scale=scale, causal=causal), atol=1e-13)
+
+
 def test_causal_is_aligned_at_the_top_left(backend, attend):
     # Identical keys: the weights are even, so the output counts the keys that each query sees.
     v = np.eye(5)
@@ -369,6 +402,8 @@ def test_no_key_and_one_key(backend, attend, rng, keys):
     q, k, v = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, keys, 4)), rng.normal(size=(2, keys, 5))
     found = backend.numpy(attend(*map(backend.array, (q, k, v))))
     np.testing.assert_array_equal(found, np.broadcast_to(v, (2, 3, 5)) if keys else np.zeros((2, 3, 5)))
+    masked = attend(*map(backend.array, (q, k, v)), mask=backend.array(np.ones((3, keys)), "bool"), causal=True)
+    np.testing.assert_array_equal(backend.numpy(masked), found)
     p = backend.numpy(softmax(backend.array(np.zeros((3, keys)))))
     np.testing.assert_array_equal(p, np.ones((3, keys)))
 
@@ -442,6 +477,51 @@ def test_lists_whole_numbers_and_booleans_become_real(attend):
     torch.testing.assert_close(with_numpy_mask, torch.ones(2, 3, dtype=torch.float64))
 
 
+def test_the_library_the_dtype_and_the_kind_of_an_array_are_those_of_each_call(attend):
+    whole = torch.ones(2, 3, dtype=torch.int64)
+    for _ in range(2):  # what one call has seen of its arguments does not decide the next
+        assert attend(*[np.ones((2, 3), dtype=np.int8)] * 3).dtype == np.float64
+        assert attend(*[np.ones((2, 3), dtype=np.float32)] * 3).dtype == np.float32
+        assert attend(np.ones((2, 3), dtype=np.float32), *[np.ones((2, 3))] * 2).dtype == np.float64
+        assert attend(*[whole.float()] * 3).dtype == torch.float32
+        assert attend(whole.float(), *[whole.double()] * 2).dtype == torch.float64
+        assert attend(whole, [[0.5] * 3] * 2, whole).dtype == torch.get_default_dtype()
+        assert type(attend(*[np.ones((2, 3)).view(np.memmap)] * 3)) is np.ndarray
+        assert isinstance(attend(*[torch.nn.Parameter(torch.ones(2, 3))] * 3), torch.Tensor)
+        with pytest.raises(ValueError, match="query must have shape"):
+            attend(*[np.float64(1)] * 3)
+        with pytest.raises(ValueError, match="query must be an array without a mask of its own; got a MaskedArray"):
+            attend(*[np.ma.masked_invalid([[NAN, 1.0]])] * 3)
+
+
+def test_longdouble(attend):
+    q, k, v = (np.ones((2, 2), dtype=np.longdouble) for _ in range(3))
+    found = attend(q, k, v, mask=[[True, False], [False, False]])
+    np.testing.assert_array_equal(found, [[1, 1], [0, 0]])
+    assert found.dtype == np.longdouble
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_kind_of_mask_and_flag(backend, attend):
+    q, k, v = (backend.array(x) for x in (np.zeros((2, 1)), np.zeros((2, 1)), [[1.0], [3.0]]))
+    lower = np.tri(2, dtype=bool)
+    frozen = np.broadcast_to(np.array([True, False]), (2, 2))
+    for mask, wanted in (
+        ([[True, False], [True, True]], [[1], [2]]),
+        ([np.array([True, False]), np.array([True, True])], [[1], [2]]),
+        (lower[::-1], [[2], [1]]),
+        (lower.T, [[2], [3]]),
+        (frozen, [[1], [1]]),
+        (np.True_, [[2], [2]]),
+        (False, [[0], [0]]),
+    ):
+        np.testing.assert_array_equal(backend.numpy(attend(q, k, v, mask=mask)), wanted)
+    np.testing.assert_array_equal(backend.numpy(attend(q, k, v, causal=np.True_)), [[1], [2]])
+    for mask in ([[True], [True, False]], "causal", object()):
+        with pytest.raises(ValueError, match=r"^mask must be"):
+            attend(q, k, v, mask=mask)
+
+
 # -- gradients -------------------------------------------------------------------------------------------------------
 
 
@@ -454,6 +534,13 @@ def test_gradients_match_finite_differences(attend, rng, causal):
     assert torch.autograd.gradcheck(lambda *x: attend(*x, causal=causal), (q, k, v))
     attend(q, k, v, mask=mask).sum().backward()
     assert (q.grad[:, 1] == 0).all() and q.grad[:, 0].abs().min() > 0
+
+
+def test_gradients_by_torch_func(attend, rng):
+    q, k, v = (torch.tensor(rng.normal(size=(4, 3)), requires_grad=True) for _ in range(3))
+    attend(q, k, v).sin().sum().backward()
+    found = torch.func.grad(lambda q: attend(q, k.detach(), v.detach()).sin().sum())(q.detach())
+    torch.testing.assert_close(found, q.grad)
 
 
 def test_softmax_gradient_is_the_jacobian(rng):
@@ -504,6 +591,7 @@ REFUSED_BY_ATTENTION = [
 ]
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("arrays, options, message", REFUSED_BY_ATTENTION, ids=[m for *_, m in REFUSED_BY_ATTENTION])
 def test_attention_refuses(backend, attend, arrays, options, message):
     looks_at_data = "among its numbers" in message or "scores that" in message
@@ -542,7 +630,18 @@ def test_softmax_refuses_scores(backend, bad):
             softmax(backend.array([1.0, float(bad)]), mask=mask)
 
 
+def test_products_that_pass_the_range_on_their_way_are_refused(backend, attend):
+    for query, key, scale in ((1e15, 1e-15, 1e30), (1e-30, 1.0, 1e300), (0.0, 1.0, 1e39)):
+        q, k, v = (backend.array(x, "float32") for x in ([[query]], [[key], [2 * key]], V))
+        if getattr(backend, "device", "cpu") == "cuda" and attend is attention:
+            continue  # looking at the data would stall the accelerator
+        with pytest.raises(ValueError, match=r"query and key must have scores that .*float32 can hold"):
+            attend(q, k, v, scale=scale)
+
+
 def test_refused_kinds():
+    with pytest.raises(ValueError, match=r"scores must be an array of real numbers; got \[tensor.*requires grad"):
+        softmax([torch.ones(1, requires_grad=True)])
     with pytest.raises(ValueError, match="scores must have at least one dimension; got a single number"):
         softmax(1.0)
     with pytest.raises(ValueError, match="scores must be an array of real numbers; got dtype complex128"):

@@ -1,5 +1,6 @@
 """Counts against a loop that counts, memory against the counts, and what `measure` promises."""
 
+import json
 import math
 import threading
 import tracemalloc
@@ -124,6 +125,8 @@ def test_memory_grows_with_the_square_and_with_the_length():
     wanted = [cost(t, 64).memory_naive for t in lengths]
     np.testing.assert_allclose(peaks["numpy naive"], wanted, rtol=0.02)
     assert peaks["numpy streaming"][-1] < peaks["numpy naive"][-1] / 20
+    promised = [4 * t * (64 + length._NumPy("numpy streaming", "float32").held(t, 64)) for t in lengths]  # and a result
+    assert all(0.4 < peak / most <= 1 for peak, most in zip(peaks["numpy streaming"], promised, strict=True))
 
 
 def test_a_million_keys_fit_for_one_block_of_queries():
@@ -197,11 +200,13 @@ def test_out_of_memory_is_a_note_and_other_errors_are_raised(monkeypatch):
 
     def broken(query, key, value):
         if query.shape[-2] > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory") if query.shape[-2] < 10 else RuntimeError("broken")
+            raise errors.pop(0)
 
+    errors = [torch.cuda.OutOfMemoryError("CUDA"), RuntimeError("can't allocate memory"), RuntimeError("broken")]
     monkeypatch.setattr(length, "attention", broken)
-    run = measurements([8, 16], method="torch cpu")
-    assert next(run)["note"] == "ran out of memory: CUDA out of memory"
+    run = measurements([8, 16, 32], method="torch cpu")
+    assert next(run)["note"] == "ran out of memory: CUDA"
+    assert next(run)["note"] == "ran out of memory: can't allocate memory"
     with pytest.raises(RuntimeError, match="broken"):
         next(run)
     assert not tracemalloc.is_tracing()
@@ -222,6 +227,37 @@ def test_a_run_can_be_left_between_two_lengths_and_in_a_thread():
     assert found == [8, 16]
 
 
+def test_runs_in_several_threads_do_not_spoil_each_others_memory():
+    found = []
+
+    def work():
+        found.extend(measurements([64, 128, 256] * 5, method="numpy naive", repeats=1))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 45 and not tracemalloc.is_tracing()
+    assert all(record["peak_bytes"] >= cost(record["length"], 64).memory_naive for record in found)
+
+
+def test_who_traces_memory_already_keeps_on():
+    tracemalloc.start()
+    try:
+        np.zeros(10**6)  # a peak before
+        run = measurements([256], method="numpy naive", heads=4, repeats=1)
+        assert 1 <= next(run)["peak_bytes"] / (4 * cost(256, 64).memory_naive) < 2
+        assert tracemalloc.is_tracing() and tracemalloc.get_traced_memory()[0] < 4 * 256 * 64 * 4  # no array is held
+    finally:
+        tracemalloc.stop()
+
+
+def test_records_are_json():
+    records = measurements(np.array([8, 16]), method="numpy naive", head_dim=np.int64(4), repeats=np.int8(2))
+    assert [record["length"] for record in json.loads(json.dumps(list(records)))] == [8, 16]
+
+
 def test_measure_shows_its_progress(capsys):
     assert len(measure([8, 16], method="numpy naive", repeats=1)) == 2
     assert "2/2" in capsys.readouterr().err
@@ -232,6 +268,7 @@ def test_measure_shows_its_progress(capsys):
     [
         ({"method": "numpy fast"}, "method must be one of numpy naive, .*; got 'numpy fast'"),
         ({"dtype": "bfloat16"}, "dtype must be one of float32, float64 for numpy naive; got 'bfloat16'"),
+        ({"dtype": np.dtype("float32")}, r"dtype must be one of float32, float64 .*; got dtype\('float32'\)"),
         ({"heads": 0}, "heads must be a whole number of at least 1; got 0"),
         ({"head_dim": 1.5}, "head_dim must be a whole number"),
         ({"repeats": -1}, "repeats must be a whole number"),
@@ -243,6 +280,12 @@ def test_measure_shows_its_progress(capsys):
 def test_bad_options_are_refused_before_anything_runs(options, message):
     with pytest.raises(ValueError, match=message):
         measurements(**({"lengths": [8], "method": "numpy naive"} | options))
+
+
+def test_rates_count_both_ways_of_a_copy(monkeypatch):
+    monkeypatch.setattr(length._NumPy, "seconds", lambda self, call: 1.0)
+    found = rates("numpy naive", "float64")
+    assert found["flops_per_second"] == 2 * 1536**3 and found["bytes_per_second"] == 2 * 2**24 * 8
 
 
 def test_rates_of_the_machine():

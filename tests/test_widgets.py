@@ -330,6 +330,31 @@ def test_numbers_on_the_page_are_the_results_to_four_digits(kind, open_widget):
     assert STATUS.get(kind, "largest weight") in widget.locator(".status").inner_text()
 
 
+def test_blocks_merge_one_by_one_and_in_any_order_give_one_answer(open_widget):
+    tab, widget = open_widget("blocks")
+    before = results(widget)
+    widget.get_by_role("button", name="Shuffle the blocks").click()
+    shuffled = results(widget)
+    assert shuffled["heights"] != before["heights"] and shuffled["answer"] == pytest.approx(before["answer"], rel=1e-13)
+    widget.evaluate("el => el.model.set('reach', 0)")
+    for left in (3, 2, 1):
+        widget.get_by_role("button", name="Merge next").click()
+        assert len(results(widget)["standing"]) == left
+    widget.get_by_role("button", name="Play").click()
+    tab.wait_for_function("el => el.model.get('reach') === 8", arg=widget.element_handle())
+    assert results(widget)["standing"] == [6] and results(widget)["answer"] == shuffled["answer"]
+    tab.wait_for_selector("#block-pooling button[aria-pressed=false] >> text=Play")
+
+
+def test_a_page_without_a_kernel_offers_no_measurement_and_says_what_is_not_recorded(open_widget):
+    _, widget = open_widget("length")
+    assert widget.get_by_role("button", name="Measure on this machine").count() == 0
+    said = widget.locator(".points-key").inner_text()
+    assert "numpy naive: " in said and "recorded on" in said
+    recorded = {point["method"] for point in widget.evaluate("el => el.model.get('points')") if point["seconds"]}
+    assert said.count("no recorded points") == 5 - len(recorded)
+
+
 def test_kappa_moves_every_width_and_no_weight(open_widget):
     tab, widget = open_widget("likelihood")
     before = results(widget)

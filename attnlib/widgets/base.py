@@ -149,7 +149,9 @@ class Widget(anywidget.AnyWidget):
         super().__init_subclass__(**options)
 
     def __init__(self, *, presets=(), name=None, **state):
+        written = [name for cls in type(self).__mro__ for name in vars(cls)]  # traitlets sorts them by name
         quantities = self.traits(quantity=lambda metadata: metadata is not None)
+        quantities = dict(sorted(quantities.items(), key=lambda item: written.index(item[0])))
         for given in (state, *(changes for _label, _sentence, changes in presets)):
             if unknown := set(given) - set(quantities):
                 raise ValueError(

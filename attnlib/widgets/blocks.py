@@ -68,7 +68,7 @@ class BlockPooling(Widget):
     )
 
     reach = Quantity(2.0, low=0, high=8, label="reach")
-    places = Quantity([0.5, 1.5, 3.5, 7.5], low=0, high=8)
+    places = Quantity([1.0, 2.0, 4.0, 7.5], low=0, high=8)
     scores = Quantity([1.0, -0.5, 2.0, 0.0, -1.0, 0.5, 1.5, -1.5], low=-3, high=3, per_key=True)
     value = Quantity([-2.5, -1.0, 1.0, 2.0, -2.0, 0.0, 2.0, 2.5], low=-3, high=3, per_key=True)
 

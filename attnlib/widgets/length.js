@@ -58,7 +58,7 @@ function build({ state, change, model }) {
   const handles = [[memory, "naive_held", "memory"], [work, "flops", "operations"], [time, "seconds", "time"]].map(([frame, result, name]) => {
     const stem = svg("line", { class: "law mean", "data-symbol": "T", y1: frame.area.bottom, y2: frame.area.top });
     const grip = handle({
-      panel: frame, label: `T, at the ${name}`, symbol: "T", axes: ["log₂ T"], range: { low: 6, high: 20 }, value: () => Math.log2(state().length),
+      panel: frame, label: `T, at the ${name}`, symbol: "T", axes: ["log₂ T"], range: () => ({ low: 6, high: 20 }), value: () => Math.log2(state().length),
       // Whole numbers, and never the one that is there: a small step moves on where numbers are few.
       move: ([power]) => change({ length: 2 ** power > state().length ? Math.ceil(2 ** power) : Math.floor(2 ** power) }),
       mark: svg("g", { class: "mark query" }, svg("circle", { r: 8 }), svg("text", { "text-anchor": "middle", dy: 3.5 }, "T")),
@@ -103,8 +103,7 @@ function build({ state, change, model }) {
     }));
   };
 
-  const more = [key];
-  if (model.send) more.push(bench(model, methods));
+  const live = model.send && bench(model, methods); // a page without a kernel has nobody to ask
   const listen = () => {
     scatter();
     refresh();
@@ -125,15 +124,16 @@ function build({ state, change, model }) {
     lines.flops(made.map(({ flops }) => flops));
     refresh();
   };
-  model.on("change:points", listen);
-  model.on("change:rates", redraw);
+  const repace = () => {
+    redraw();
+    change({}); // the numbers, too, are for the machine's rates
+  };
+  const listeners = { "change:points": listen, "change:rates": repace, ...live?.listeners };
+  for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
   scatter();
   return {
-    panels: [memory, work, time], more,
-    stop: () => {
-      model.off("change:points", listen);
-      model.off("change:rates", redraw);
-    },
+    panels: [memory, work, time], more: [key, ...(live ? [live.form] : [])],
+    stop: () => Object.entries(listeners).forEach(([event, listener]) => model.off(event, listener)),
     update(now, results) {
       const settings = whole(now, SETTINGS).join();
       if (settings !== shown) redraw(); // the lines do not depend on T
@@ -163,10 +163,10 @@ function bench(model, methods) {
   };
   start.addEventListener("click", () => model.send({ do: "measure", method: method.value, seconds: seconds.value, gigabytes: gigabytes.value }));
   stop.addEventListener("click", () => model.send({ do: "stop" }));
-  model.on("change:progress", show);
   show();
   for (const control of [method, seconds, gigabytes, start, stop]) control.setAttribute("data-lm-suppress-shortcuts", "true");
-  return html("div", { class: "bench" }, field("Method", method), field("Time limit, s", seconds), field("Memory limit, GB", gigabytes), start, stop, bar, says);
+  const form = html("div", { class: "bench" }, field("Method", method), field("Time limit, s", seconds), field("Memory limit, GB", gigabytes), start, stop, bar, says);
+  return { form, listeners: { "change:progress": show } };
 }
 
 function describe(state, { flops, naive_held: naive, streaming_held: streaming, traffic, intensity, seconds }, model) {
