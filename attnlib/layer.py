@@ -163,7 +163,8 @@ def attention(
         Query i may attend key j if and only if j <= i. For L != S this is aligned at the top left, as torch's
         `is_causal` is: the first query sees the first key alone. Given with `mask`, both must allow.
     return_weights : bool
-        Return the weights as well.
+        Return the weights as well. Then all L * S of them are made, 2 L S numbers at a time, and torch's kernel, which
+        makes none, is not used: for long sequences that is far slower, and soon more than fits in memory.
 
     Returns
     -------
