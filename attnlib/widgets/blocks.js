@@ -76,7 +76,7 @@ function build({ state, change, replace }) {
   const word = svg("text", { x: order.across(-0.4) });
   word.textContent = "reach";
   const branches = [0, 1, 2].map((at) => svg("path", { "data-key": 4 + at, style: color(4 + at) }));
-  const names = [0, 1, 2].map(() => svg("text"));
+  const names = [0, 1, 2].map(() => svg("text", { class: "named" }));
   const leaves = [...LETTERS].map((letter, block) => handle({
     panel: order, label: `place of block ${letter}`, symbol: "ℓ", key: block, axes: ["place"], range: { low: 0, high: FULL },
     value: () => state().places[block], move: ([place]) => replace("places", block, place),

@@ -36,15 +36,15 @@ function build({ state, change, model }) {
     title, height: 300, x: across, y: { range: [low, high], ticks, label, write: (at) => units[ticks.indexOf(at)] },
   });
   const memory = chart("Memory that is held; solid naive, dashed streaming", 4, 15.5, [6, 9, 12, 15], ["1 MB", "1 GB", "1 TB", "1 PB"], "");
-  const work = chart("Operations (bold), and bytes moved", 4.5, 17.5, [6, 9, 12, 15], ["10⁶", "10⁹", "10¹²", "10¹⁵"], "");
+  const work = chart("Operations (bold); bytes moved, streaming dashed", 4.5, 17.5, [9, 12, 15], ["10⁹", "10¹²", "10¹⁵"], "");
   const time = chart("Least time by the roofline, and measured points", -6, 6, [-6, -3, 0, 3, 6], ["1 µs", "1 ms", "1 s", "10³ s", "10⁶ s"], "");
 
   // Four lines close to each other: their names stand where there is room, two by two on different sides.
-  model.get("_machines").forEach(([name, capacity], at) => {
+  const names = model.get("_machines").map(([name, capacity], at) => {
     const y = memory.up(Math.log10(capacity));
-    const [x, dy] = [[9.9, 10], [5.8, -3], [9.9, 10], [5.8, -3]][at];
-    memory.window.append(svg("line", { class: "capacity", x1: memory.area.left, x2: memory.area.right, y1: y, y2: y }),
-      svg("text", { x: memory.across(x), y: y + dy }, `${name} ${Math.round(capacity / 1e9)} GB`));
+    const [x, dy] = [[8.8, 10], [5.8, -4.5], [9.9, 9.5], [5.8, -4]][at];
+    memory.window.append(svg("line", { class: "capacity", x1: memory.area.left, x2: memory.area.right, y1: y, y2: y }));
+    return svg("text", { class: "named", x: memory.across(x), y: y + dy }, `${name} ${Math.round(capacity / 1e9)} GB`);
   });
   const line = (frame, symbol, way, bold = "") => {
     const path = svg("path", { class: `center ${bold} ${way === "streaming" ? "dashed" : ""}`, "data-symbol": symbol });
@@ -71,6 +71,8 @@ function build({ state, change, model }) {
       grip.place([x, Math.min(frame.area.bottom, Math.max(frame.area.top, y))]);
     };
   });
+
+  memory.window.append(...names); // above the line that goes with T
 
   // What was measured: shapes as well as colours; pale where d, h or b are not those of the sliders.
   const methods = model.get("_methods");
@@ -185,7 +187,7 @@ export function render({ model, el }) {
   const of = (_, { naive_limits: naive, streaming_limits: streaming }) =>
     machines.map(([, capacity], at) => [`${capacity / 1e9}`, ...[naive, streaming].map((list) => `${Math.floor(list[at])}`)]);
   const undo = mount({
-    model, el, build: made, compute: (state) => compute(state, model), columns: { row: "memory", rows: machines.map(([name]) => name), names: [["GB", "C"], ["T, naive", "N"], ["T, streaming", "S"]], of },
+    model, el, build: made, compute: (state) => compute(state, model), columns: { row: "memory", plain: true, rows: machines.map(([name]) => name), names: [["GB", "C"], ["T, naive", "N"], ["T, streaming", "S"]], of },
     describe: (state, results) => describe(state, results, model),
   });
   return () => {

@@ -88,7 +88,7 @@ class LengthScaling(Widget):
         ["F", "F", "operations"],
         ["N", "N", "bytes held, naive"],
         ["S", "S", "bytes held, streaming"],
-        ["Q", "Q", "bytes moved"],
+        ["Q", "Q", f"bytes moved; streaming, {TILE} queries at a time"],
         ["t", "t", "least time, at R operations and B bytes a second"],
     )
 

@@ -222,7 +222,8 @@ export function triangle(title) {
 /**
  * Builds a widget in `el`: formula, pictures, sliders, numbers, presets, status line.
  * `build({ state, change, replace })` returns { panels, update(state, results) }; `compute(state)` runs the laws;
- * `columns` and `describe` say the results in numbers and words: a row for each key, or for each of `columns.rows`.
+ * `columns` and `describe` say the results in numbers and words: a row for each key, or for each of
+ * `columns.rows`, `plain` if these have no colour.
  * `follow(name, value)`, if `build` returns it, gives what else changes when the reader moves a slider; `more` goes below.
  */
 export function mount({ model, el, compute, build, columns, describe }) {
@@ -273,7 +274,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
 
   const rows = (columns.rows ?? state()[columns.count].map((_, at) => at + 1)).map((label, at) => {
     const cells = columns.names.map(() => html("td", {}));
-    return { cells, row: html("tr", { "data-key": at }, html("th", { scope: "row", style: color(at) }, `${label}`), ...cells) };
+    return { cells, row: html("tr", { "data-key": at }, html("th", { scope: "row", ...(columns.plain ? {} : { style: color(at) }) }, `${label}`), ...cells) };
   });
   const head = html("tr", {}, html("th", { scope: "col" }, columns.row ?? "key"));
   for (const [name, symbol] of columns.names) head.append(html("th", { scope: "col", "data-symbol": symbol }, name));

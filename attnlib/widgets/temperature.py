@@ -87,11 +87,6 @@ class TemperatureSharpening(Widget):
     scaled = Quantity(1.0, low=0, high=1, step=1, label="scaled: the layer divides scores by √d")
     scores = Quantity([2.0, 1.0, 0.0], low=-4, high=4, per_key=True)
 
-    def fresh_keys(self, generator):
-        """Draw query and keys of head_dim standard normal numbers with a NumPy generator, and take their scores."""
-        query, *keys = generator.standard_normal((len(self.scores) + 1, round(self.head_dim)))
-        self.scores = np.clip(np.array(keys) @ query / np.sqrt(query.size), -4, 4)
-
     @property
     def factor(self):
         """What scores over sqrt(d) are multiplied by: 1 if the layer divides, sqrt(d) if not."""
