@@ -103,6 +103,17 @@ def number(name: str, value: Any, *, above_zero: bool = False) -> float:
     return result
 
 
+def whole(name: str, value: Any) -> int:
+    """Return a plain whole number of at least 1."""
+    try:
+        result = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        result = 0
+    if result < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}")
+    return result
+
+
 def require_temperature(xp: Any, dtype: Any, temperature: Any) -> float:
     """Return the temperature as a number, once it is known to be above zero in the dtype that divides by it."""
     temperature, limits = number("temperature", temperature, above_zero=True), xp.finfo(dtype)

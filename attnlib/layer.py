@@ -13,7 +13,6 @@ than `torch.func.vmap`, which cannot follow a check.
 """
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from attnlib._arrays import (
     require_scores,
     require_temperature,
     weigh,
+    whole,
     wide,
 )
 
@@ -286,7 +286,7 @@ def running_estimate(
     xp, dtype, (query, key, value) = floats(query=query, key=key, value=value)
     batch, shape = _shapes(query, key, value)
     scale = _scale(scale, query)
-    block_size = _block_size(block_size)
+    block_size = whole("block_size", block_size)
     length, keys = shape
     if causal:
         keys = min(keys, length)  # no query looks beyond key L - 1
@@ -446,13 +446,3 @@ def _shapes(query: Array, key: Array, value: Array | None = None) -> tuple[tuple
 
 def _scale(scale: float | None, query: Array) -> float:
     return 1 / math.sqrt(query.shape[-1]) if scale is None else number("scale", scale)
-
-
-def _block_size(block_size: int) -> int:
-    try:
-        whole = operator.index(block_size)
-    except TypeError:
-        whole = 0
-    if whole < 1:
-        raise ValueError(f"block_size must be a whole number of at least 1; got {block_size!r}")
-    return whole

@@ -6,7 +6,6 @@
 import datetime
 import functools
 import math
-import operator
 import os
 import platform
 import statistics
@@ -20,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnlib._arrays import number
+from attnlib._arrays import number, whole
 from attnlib.layer import attention, streaming_attention
 
 __all__ = ["METHODS", "Cost", "cost", "measure", "measurements", "rates"]
@@ -97,7 +96,7 @@ def cost(
         "bytes_per_number": bytes_per_number,
         "query_block": query_block,
     }
-    t, d, dv, b, rows = (_whole(name, value) for name, value in given.items())
+    t, d, dv, b, rows = (whole(name, value) for name, value in given.items())
     flops = 2 * t * t * (d + dv)
     traffic_naive = b * (2 * t * d + 2 * t * dv + 4 * t * t)
     traffic_streaming = b * t * (d + dv) * (1 + math.ceil(t / rows))
@@ -170,8 +169,8 @@ def measurements(
     >>> second["note"]  # scores and weights of 10^12 numbers, 4 bytes each, beside four arrays of 64 * 10^6
     'not tried: it needs 8.001e+12 bytes, and 1.000e+09 may be used'
     """
-    lengths = [_whole("lengths", length) for length in lengths]
-    head_dim, heads, repeats = _whole("head_dim", head_dim), _whole("heads", heads), _whole("repeats", repeats)
+    lengths = [whole("lengths", length) for length in lengths]
+    head_dim, heads, repeats = whole("head_dim", head_dim), whole("heads", heads), whole("repeats", repeats)
     time_limit = number("time_limit", time_limit, above_zero=True)
     memory_limit = None if memory_limit is None else number("memory_limit", memory_limit, above_zero=True)
     place = _Torch(method, dtype) if method in METHODS[2:] else _NumPy(method, dtype)
@@ -206,7 +205,7 @@ def rates(method: str, dtype: str = "float32") -> dict:
     -------
     dict
         "flops_per_second" of a product of two square matrices, "bytes_per_second" read and written by a copy, both
-        medians of 6; "library", with torch its device too; "dtype", "machine", "versions", "date".
+        the fastest of 6; "library", with torch its device too; "dtype", "machine", "versions", "date".
 
     Raises
     ------
@@ -222,9 +221,9 @@ def rates(method: str, dtype: str = "float32") -> dict:
     place = _Torch(method, dtype) if method in METHODS[2:] else _NumPy(method, dtype)
     size, numbers = (8192, 2**28) if method.startswith("torch cuda") else (1536, 2**24)
     left, right = place.random(2, size, size)
-    product = statistics.median(place.seconds(lambda: left @ right) for _ in range(6))
+    product = min(place.seconds(lambda: left @ right) for _ in range(6))
     source, target = place.random(2, numbers)
-    copied = statistics.median(place.seconds(lambda: place.copy(target, source)) for _ in range(6))
+    copied = min(place.seconds(lambda: place.copy(target, source)) for _ in range(6))
     return {
         "library": place.library,
         "dtype": dtype,
@@ -280,16 +279,6 @@ def _sweep(
             "note": note,
             **place.provenance(),
         }
-
-
-def _whole(name: str, value: int) -> int:
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        whole = 0
-    if whole < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}")
-    return whole
 
 
 def _processor() -> str:

@@ -167,15 +167,5 @@ function describe(_, { members, standing, answer, off }) {
 }
 
 export function render({ model, el }) {
-  let stop;
-  const made = (tools) => {
-    const parts = build(tools);
-    stop = parts.stop;
-    return parts;
-  };
-  const undo = mount({ model, el, compute, columns, describe, build: made });
-  return () => {
-    stop();
-    undo();
-  };
+  return mount({ model, el, compute, build, columns, describe });
 }

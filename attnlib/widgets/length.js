@@ -177,21 +177,11 @@ function describe(state, { flops, naive_held: naive, streaming_held: streaming, 
 }
 
 export function render({ model, el }) {
-  let stop;
-  const made = (tools) => {
-    const parts = build(tools);
-    stop = parts.stop;
-    return parts;
-  };
   const machines = model.get("_machines");
   const of = (_, { naive_limits: naive, streaming_limits: streaming }) =>
     machines.map(([, capacity], at) => [`${capacity / 1e9}`, ...[naive, streaming].map((list) => `${Math.floor(list[at])}`)]);
-  const undo = mount({
-    model, el, build: made, compute: (state) => compute(state, model), columns: { row: "memory", plain: true, rows: machines.map(([name]) => name), names: [["GB", "C"], ["T, naive", "N"], ["T, streaming", "S"]], of },
-    describe: (state, results) => describe(state, results, model),
+  return mount({
+    model, el, build, compute: (state) => compute(state, model), describe: (state, results) => describe(state, results, model),
+    columns: { row: "memory", plain: true, rows: machines.map(([name]) => name), names: [["GB", "C"], ["T, naive", "N"], ["T, streaming", "S"]], of },
   });
-  return () => {
-    stop();
-    undo();
-  };
 }

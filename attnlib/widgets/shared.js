@@ -224,7 +224,8 @@ export function triangle(title) {
  * `build({ state, change, replace })` returns { panels, update(state, results) }; `compute(state)` runs the laws;
  * `columns` and `describe` say the results in numbers and words: a row for each key, or for each of
  * `columns.rows`, `plain` if these have no colour.
- * `follow(name, value)`, if `build` returns it, gives what else changes when the reader moves a slider; `more` goes below.
+ * `follow(name, value)`, if `build` returns it, gives what else changes when the reader moves a slider; `more` goes below, and
+ * `stop` ends what still runs when the widget goes.
  */
 export function mount({ model, el, compute, build, columns, describe }) {
   const quantities = model.get("_quantities");
@@ -249,7 +250,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
   formula.innerHTML = model.get("_formula");
 
   const replace = (name, at, part) => change({ [name]: state()[name].map((old, other) => (other === at ? part : old)) });
-  const { panels, update: draw, follow, more = [] } = build({ state, change, replace, model });
+  const { panels, update: draw, follow, more = [], stop } = build({ state, change, replace, model });
   const sliders = Object.entries(quantities).filter(([, { dimensions }]) => dimensions === 0).map(([name, quantity]) => {
     const { label, low, high, step, logarithmic, symbol = name } = quantity;
     const binary = isSwitch(quantity);
@@ -335,6 +336,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
   }
   update();
   return () => {
+    stop?.();
     clearTimeout(speak);
     undo.forEach((step) => step());
   };
