@@ -5,6 +5,8 @@
 runs it on four processes and compares it with one. This module needs torch.
 """
 
+from __future__ import annotations  # the reference page is made without torch
+
 import datetime
 import os
 
