@@ -173,8 +173,7 @@ def measurements(
     head_dim, heads, repeats = whole("head_dim", head_dim), whole("heads", heads), whole("repeats", repeats)
     time_limit = number("time_limit", time_limit, above_zero=True)
     memory_limit = None if memory_limit is None else number("memory_limit", memory_limit, above_zero=True)
-    place = _Torch(method, dtype) if method in METHODS[2:] else _NumPy(method, dtype)
-    return _sweep(place, lengths, head_dim, heads, repeats, time_limit, memory_limit)
+    return _sweep(_place(method, dtype), lengths, head_dim, heads, repeats, time_limit, memory_limit)
 
 
 def measure(lengths: Iterable[int], **options) -> list[dict]:
@@ -218,7 +217,7 @@ def rates(method: str, dtype: str = "float32") -> dict:
     >>> found["library"], found["flops_per_second"] > 0, found["bytes_per_second"] > 0
     ('numpy', True, True)
     """
-    place = _Torch(method, dtype) if method in METHODS[2:] else _NumPy(method, dtype)
+    place = _place(method, dtype)
     size, numbers = (8192, 2**28) if method.startswith("torch cuda") else (1536, 2**24)
     left, right = place.random(2, size, size)
     product = min(place.seconds(lambda: left @ right) for _ in range(6))
@@ -231,6 +230,10 @@ def rates(method: str, dtype: str = "float32") -> dict:
         "bytes_per_second": 2 * numbers * _BYTES[dtype] / copied,
         **place.provenance(),
     }
+
+
+def _place(method: str, dtype: str) -> "_NumPy":
+    return _Torch(method, dtype) if method in METHODS[2:] else _NumPy(method, dtype)
 
 
 def _sweep(

@@ -197,9 +197,7 @@ def test_every_path_agrees_with_float64_beyond_one_block(backend, rng, huge, dty
         shapes = (heads, length, d), (heads, keys, d), (heads, keys, dv)
         q, k, v = (rng.normal(size=shape).astype("float32") for shape in shapes)
         scale = d**-0.5
-        if (
-            huge
-        ):  # products that float32 holds exactly, so that the weights alone are compared; torch scales by the root
+        if huge:  # float32 holds these products exactly, so the weights alone are compared; torch scales by the root
             q, k, scale = np.round(4 * q), np.round(4 * k), 4.0 ** -int(rng.integers(0, 3))
             k = np.round(k * min(1e4 / scale / np.abs(q @ k.mT).max(initial=1), 64))
         causal = bool(rng.random() < 0.4)

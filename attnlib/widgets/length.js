@@ -166,7 +166,6 @@ function bench(model, methods) {
   start.addEventListener("click", () => model.send({ do: "measure", method: method.value, seconds: seconds.value, gigabytes: gigabytes.value }));
   stop.addEventListener("click", () => model.send({ do: "stop" }));
   show();
-  for (const control of [method, seconds, gigabytes, start, stop]) control.setAttribute("data-lm-suppress-shortcuts", "true");
   const form = html("div", { class: "bench" }, field("Method", method), field("Time limit, s", seconds), field("Memory limit, GB", gigabytes), start, stop, bar, says);
   return { form, listeners: { "change:progress": show } };
 }

@@ -251,6 +251,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
 
   const replace = (name, at, part) => change({ [name]: state()[name].map((old, other) => (other === at ? part : old)) });
   const { panels, update: draw, follow, more = [], stop } = build({ state, change, replace, model });
+  for (const node of more) for (const control of node.querySelectorAll("button, input, select")) fill(control, OWN_KEYS, []);
   const sliders = Object.entries(quantities).filter(([, { dimensions }]) => dimensions === 0).map(([name, quantity]) => {
     const { label, low, high, step, logarithmic, symbol = name } = quantity;
     const binary = isSwitch(quantity);
