@@ -32,7 +32,7 @@ from filelock import FileLock
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "theme"))  # as Jupyter Book does for the extensions in _config.yml
+sys.path.append(str(ROOT))  # as Jupyter Book does for the extensions in _config.yml
 PATH = "/book/"  # the book need not be at the root of its host
 COMPRESSED = {".html", ".css", ".js", ".svg", ".json", ".txt", ".md"}
 CHROMIUM_FLAGS = [

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ("requirements.txt", "binder/requirements.txt", "tests/requirements.txt")
 CONSTRAINTS = "binder/constraints.txt"
 # Modules that the folders hold themselves.
-OWN = {"attnlib"} | {path.stem for folder in ("theme", "tests") for path in (ROOT / folder).glob("*.py")}
+OWN = {"attnlib", "sphinx_extensions"} | {path.stem for path in (ROOT / "tests").glob("*.py")}
 
 
 def read(name: str) -> str:
@@ -95,7 +95,7 @@ def test_requirements_are_pinned():
     assert f"ruff=={hook.removeprefix('v')}" in lines("tests/requirements.txt")
 
 
-@pytest.mark.parametrize("folder", ["attnlib", "benchmarks", "chapters", "theme", "tests"])
+@pytest.mark.parametrize("folder", ["attnlib", "benchmarks", "chapters", "sphinx_extensions", "tests"])
 def test_every_package_imported_is_required(folder):
     code = [path.read_text("utf-8") for path in (ROOT / folder).rglob("*.py")]
     for chapter in (ROOT / folder).glob("*.md"):

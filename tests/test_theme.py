@@ -1,16 +1,13 @@
-"""The theme's own logic: formulas, style sheets, the repository's address, the cache's key, the colours."""
+"""The Sphinx extensions' own logic: formulas, style sheets, the repository's address, the cache's key, the colours."""
 
 import re
 import subprocess
 from types import SimpleNamespace
 
-import fingerprint
-import ledger
-import mathematics
-import pages
 import pytest
-import repository
 from conftest import ROOT
+
+from sphinx_extensions import fingerprint, ledger, mathematics, pages, repository
 
 # ---- mathematics ----
 

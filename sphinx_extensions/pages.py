@@ -17,7 +17,6 @@ import re
 import shutil
 from pathlib import Path
 
-import mathematics
 import tinycss2
 from docutils import nodes
 from fontTools import subset
@@ -25,6 +24,8 @@ from fontTools.ttLib import TTFont
 from sphinx.jinja2glue import BuiltinTemplateLoader
 from sphinx.locale import admonitionlabels
 from sphinx.transforms.post_transforms import SphinxPostTransform
+
+from sphinx_extensions import mathematics
 
 # In the order in which a page would load them; below `_static`.
 STYLES = (
