@@ -1,0 +1,1075 @@
+"""What is equal, by proof: sums over a symbolic number of keys have one normal form, in which equal expressions cancel.
+
+A sum is kept as its terms and the region over which it runs: a set of linear inequalities between whole numbers.  A
+region does not know in which order its indices were written, and an empty one has sum 0 and product 1, always.  So
+exchanged, triangular, shifted and split sums need no rules of their own, and each rule that needs a range to hold
+something asks `_implied`, which proves linear inequalities from the ranges that are declared.
+"""
+
+import dataclasses
+import functools
+import itertools
+import random
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+_SPELLED = 16  # ranges of at most so many whole numbers are written out term by term
+_ROWS = 300  # inequalities at which `_implied` gives up: what is not proved is not used
+_BINDING = (sp.Derivative, sp.Integral, sp.Subs)  # what is left of these may depend on how an index enters
+
+
+class NotProved(ValueError):
+    """An equality that was refuted or could not be decided."""
+
+
+class _Refused(Exception):
+    """Why nothing can be proved about an expression."""
+
+
+class Index(sp.Symbol):
+    """A whole number with a declared range: it is one of `first`, ..., `last`, and nothing else is an index.
+
+    Parameters
+    ----------
+    name : str
+        As it is printed.
+    last : Expr or int
+        The end of its range, such as n.
+    first : Expr or int, optional
+        The start of its range.
+
+    Examples
+    --------
+    >>> n = sp.Symbol("n", integer=True, positive=True)
+    >>> Index("i", n) == Index("i", n), Index("i", n) == Index("i", n - 1), Index("i", n, first=0).is_positive
+    (True, False, None)
+    """
+
+    def __new__(cls, name, last, first=1):
+        first, last = sp.sympify(first), sp.sympify(last)
+        if not (first.is_integer and last.is_integer):
+            raise ValueError(f"first and last of index {name} must be whole numbers; got {first} and {last}")
+        self = sp.Symbol.__xnew__(
+            cls, name, integer=True, positive=first.is_positive or None, nonnegative=first.is_nonnegative or None
+        )
+        self.first, self.last = first, last
+        return self
+
+    __slots__ = ("first", "last")
+
+    def _hashable_content(self):
+        return (*super()._hashable_content(), self.first, self.last)
+
+    def __getnewargs_ex__(self):
+        return (self.name, self.last, self.first), {}
+
+    def __setstate__(self, state):
+        pass  # all that it is is in its arguments
+
+
+class _Bound(sp.Symbol):
+    """A standard name for a bound index, which no symbol of an expression equals, whatever its name."""
+
+
+# --- Linear inequalities between whole numbers -----------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=20_000)
+def _linear(expr) -> dict:
+    """A linear form: the coefficient of each symbol (or of what is not linear, as if it were one), and of 1."""
+    return {part: coefficient for part, coefficient in sp.expand(expr).as_coefficients_dict().items() if coefficient}
+
+
+@functools.lru_cache(maxsize=20_000)
+def _known(symbol) -> tuple:
+    """What is nonnegative by a symbol's declared range or its assumptions."""
+    if isinstance(symbol, sp.Dummy | _Bound):
+        return ()  # of a bound index, the claims of its region say all
+    if isinstance(symbol, Index):
+        return symbol - symbol.first, symbol.last - symbol
+    least = 1 if symbol.is_integer and symbol.is_positive else 0 if symbol.is_nonnegative else None
+    return () if least is None else (symbol - least,)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _contradict(claims: frozenset) -> bool:
+    """Whether no whole numbers make all claims nonnegative: Fourier's and Motzkin's elimination finds -1 >= 0.
+
+    Sound for whole numbers, since it is so for fractions; what it does not find is taken to be possible.
+    """
+    rows, symbols = [_linear(claim) for claim in claims], set()
+    while new := {part for row in rows for part in row if part != 1} - symbols:
+        symbols |= new
+        rows += [_linear(fact) for symbol in new for fact in _known(symbol)]
+    while symbols and len(rows) < _ROWS:
+        uses = {symbol: sum(symbol in row for row in rows) for symbol in symbols}
+        symbol = min(symbols, key=lambda part: (uses[part], str(part)))
+        symbols.remove(symbol)
+        above = [row for row in rows if row.get(symbol, 0) > 0]
+        below = [row for row in rows if row.get(symbol, 0) < 0]
+        rows = [row for row in rows if not row.get(symbol, 0)]
+        for up, down in itertools.product(above, below):
+            row = {part: down[symbol] * -up.get(part, 0) + up[symbol] * down.get(part, 0) for part in up | down}
+            rows.append({part: coefficient for part, coefficient in row.items() if coefficient})
+        if any(not (row.keys() - {1}) and row.get(1, 0) < 0 for row in rows):
+            return True
+        rows = [dict(row) for row in {frozenset(row.items()) for row in rows if row.keys() - {1}}]
+    return False
+
+
+def _implied(goal, claims=()) -> bool:
+    """Whether `goal` >= 0 follows from nonnegative `claims` and the declared ranges; only for whole numbers."""
+    goal = sp.expand(goal)
+    if goal.is_Integer:
+        return bool(goal >= 0)
+    return bool(goal.is_integer) and _contradict(frozenset({*claims, -goal - 1}))
+
+
+def _holds(claim, facts) -> sp.Expr:
+    """One where `claim` >= 0, else zero."""
+    if _implied(claim, facts):
+        return sp.Integer(1)
+    if _implied(-claim - 1, facts):
+        return sp.Integer(0)
+    for size in range(1, 4):  # claim >= -size is known, or claim < size is: only equalities are left
+        if _implied(claim + size, facts):
+            return 1 - sp.Add(*(_delta(claim + step, facts) for step in range(1, size + 1)))
+        if _implied(size - 1 - claim, facts):
+            return sp.Add(*(_delta(claim - step, facts) for step in range(size)))
+    claim = sp.expand(claim)
+    # of `claim` >= 0 and its contrary, one is standard
+    return 1 - _Holds(-claim - 1) if (claim - claim.as_coeff_Add()[0]).could_extract_minus_sign() else _Holds(claim)
+
+
+def _delta(difference, facts=()) -> sp.Expr:
+    """One where a whole number is zero, else zero, in a standard form."""
+    difference = sp.expand(difference)
+    if _implied(difference - 1, facts) or _implied(-difference - 1, facts):
+        return sp.Integer(0)
+    if _implied(difference, facts) and _implied(-difference, facts):
+        return sp.Integer(1)
+    if (difference - difference.as_coeff_Add()[0]).could_extract_minus_sign():
+        difference = -difference
+    return sp.KroneckerDelta(difference, 0)
+
+
+def _decided(expr, facts):
+    """Conditions and deltas of whole numbers in their standard form: 0 or 1 where the facts decide."""
+    if not expr.has(sp.KroneckerDelta, _Holds):
+        return expr
+    expr = expr.replace(_is_whole_delta, lambda delta: _delta(delta.args[0] - delta.args[1], facts))
+    return sp.expand(expr.replace(_Holds, lambda claim: _holds(claim, facts)))
+
+
+def _is_whole_delta(part) -> bool:
+    return isinstance(part, sp.KroneckerDelta) and bool((part.args[0] - part.args[1]).is_integer)
+
+
+class _Holds(sp.Expr):
+    """One where its argument is nonnegative, else zero."""
+
+    is_commutative = is_integer = is_nonnegative = True
+
+    def _eval_power(self, power):
+        return self if power.is_positive else None
+
+
+# --- Every bound index by itself, and every derivative taken ---------------------------------------------------------
+
+
+def _claims(limit) -> tuple:
+    index, first, last = limit
+    return index - first, last - index
+
+
+def _dummy(name, claims, index):
+    """A bound index that is assumed to be what its range proves: whole, perhaps positive, and no more."""
+    if _implied(index - 1, claims):
+        return sp.Dummy(name, integer=True, positive=True)
+    if _implied(index, claims):
+        return sp.Dummy(name, integer=True, nonnegative=True)
+    return sp.Dummy(name, integer=True, negative=_implied(-index - 1, claims) or None)
+
+
+def _apart(expr, facts=()):
+    """Give every bound index a name of its own, with the assumptions that its range proves.
+
+    What stands for an expression (has `unfold`) becomes that expression.
+    """
+    if hasattr(expr, "unfold"):
+        return _apart(expr.unfold(), facts)
+    if not isinstance(expr, sp.Basic) or not expr.args:
+        return expr
+    if not isinstance(expr, sp.Sum | sp.Product):
+        return expr.func(*(_apart(arg, facts) for arg in expr.args))
+    names, limits = {}, []
+    for index, *ends in reversed(expr.limits):
+        if len(ends) != 2 or not all(end.xreplace(names).is_integer for end in ends):
+            raise _Refused(f"{expr} does not run from a whole number to a whole number")
+        first, last = (_apart(end.xreplace(names), facts) for end in ends)
+        fresh = sp.Dummy(index.name, integer=True)
+        fresh = _dummy(index.name, (*facts, fresh - first, last - fresh), fresh)
+        for name, value in index.assumptions0.items():
+            if fresh.assumptions0.get(name) != value:
+                shown = name if value else f"not {name}"
+                raise _Refused(
+                    f"{index} is assumed to be {shown}, which its range from {first} to {last} does not prove"
+                )
+        names[index] = fresh
+        limits.append((fresh, first, last))
+        facts = (*facts, fresh - first, last - fresh)
+    return expr.func(_apart(expr.function.xreplace(names), facts), *reversed(limits))
+
+
+def _taken(expr):
+    """Take every derivative and integral that can be taken; the others stay as they are."""
+    if not isinstance(expr, sp.Basic) or not expr.args:
+        return expr
+    if isinstance(expr, sp.Derivative):
+        inner = _taken(expr.expr)
+        for count, variable in enumerate(expr.variables):
+            try:
+                inner = _differentiated(inner, variable)
+            except _Refused:
+                return sp.Derivative(inner, *expr.variables[count:])
+        return inner
+    if isinstance(expr, sp.Integral) and not expr.has(sp.Sum, sp.Product, AppliedUndef):
+        integral = expr.doit()  # with conditions (Piecewise) where it needs them
+        return expr if integral.has(sp.Piecewise) else integral
+    if isinstance(expr, sp.UnevaluatedExpr):
+        return _taken(expr.args[0])
+    if isinstance(expr, _BINDING):
+        return expr
+    return expr.func(*map(_taken, expr.args))
+
+
+def _differentiated(expr, by):
+    """The derivative by a real symbol or by one element of an array, of which no element depends on another."""
+    if not isinstance(by, sp.Indexed) and (not by.is_Symbol or isinstance(by, Index)):
+        raise _Refused  # an index has no small change
+    if expr == by:
+        return sp.Integer(1)
+    if by not in expr.free_symbols and not (isinstance(by, sp.Indexed) and expr.has(by.base)):
+        return sp.Integer(0)
+    if isinstance(expr, sp.Indexed):
+        if not isinstance(by, sp.Indexed) or len(by.indices) != len(expr.indices) or expr.base != by.base:
+            raise _Refused  # it stands in an index
+        if any(index.has(by.base) for index in expr.indices):
+            raise _Refused
+        return sp.Mul(*(_delta(sp.expand(a - b)) for a, b in zip(expr.indices, by.indices, strict=True)))
+    if expr.is_Add:
+        return sp.Add(*(_differentiated(part, by) for part in expr.args))
+    if expr.is_Mul:
+        parts = range(len(expr.args))
+        factors = expr.args
+        return sp.Add(
+            *(sp.Mul(*(_differentiated(factors[b], by) if a == b else factors[b] for b in parts)) for a in parts)
+        )
+    if expr.is_Pow:
+        base, power = expr.args
+        slope = power * base ** (power - 1) * _differentiated(base, by)
+        return slope + (sp.log(base) * expr * _differentiated(power, by) if power.has(*_names(by)) else 0)
+    if isinstance(expr, sp.Sum | sp.Product):
+        if any(end.has(*_names(by)) for limit in expr.limits for end in limit[1:]):
+            raise _Refused
+        inner = _differentiated(expr.function, by)
+        # a product's derivative, where no factor is zero; as both sides are continuous, also where one is
+        return (
+            sp.Sum(inner, *expr.limits)
+            if isinstance(expr, sp.Sum)
+            else expr * sp.Sum(inner / expr.function, *expr.limits)
+        )
+    if isinstance(expr, sp.Derivative) and isinstance(expr.expr, AppliedUndef):
+        return sp.Derivative(expr, by)  # unknown functions are smooth
+    # by a whole number: as if it were real, so only of what has a value also between
+    smooth = sp.exp | sp.log if by.is_integer else sp.Function
+    if isinstance(expr, smooth) and not isinstance(expr, sp.KroneckerDelta | sp.Piecewise):
+        parts = enumerate(expr.args, 1)
+        return sp.Add(*(expr.fdiff(at) * _differentiated(part, by) for at, part in parts if part.has(*_names(by))))
+    raise _Refused
+
+
+def _names(by):
+    return (by.base,) if isinstance(by, sp.Indexed) else (by,)
+
+
+# --- Sums and products over a region ---------------------------------------------------------------------------------
+
+
+class _Total(sp.Expr):
+    """The sum of a body over the region in which all claims are nonnegative: body, indices, claims, a point in it?"""
+
+    is_commutative = True
+
+    @property
+    def free_symbols(self):
+        return (self.args[0].free_symbols | self.args[2].free_symbols) - set(self.args[1])
+
+    def _eval_is_real(self):
+        return self.args[0].is_real or None
+
+    def _eval_is_positive(self):
+        return (self.args[3] is sp.true and self.args[0].is_positive) or None
+
+    def _eval_is_nonnegative(self):
+        return self.args[0].is_nonnegative or None
+
+
+class _Multiplied(_Total):
+    """The product of a body over a region."""
+
+    def _eval_is_positive(self):
+        return self.args[0].is_positive or None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Way:
+    """What is known where an expression stands (nonnegative), and whether regions are cut into standard pieces."""
+
+    facts: tuple = ()
+    cut: bool = False
+
+    def within(self, claims):
+        return _Way((*self.facts, *claims), self.cut)
+
+
+def _binds(factor, index) -> bool:
+    """Whether a factor asks how an index enters: another one must not be put in its place."""
+    return any(part.has(index) for part in factor.atoms(*_BINDING))
+
+
+def _defined(expr) -> bool:
+    """Whether an expression surely has a value: it divides by nothing that may be zero, and takes no such logarithm."""
+    if isinstance(expr, _Total):
+        return _defined(expr.args[0])
+    if expr.is_Pow and not (expr.exp.is_Integer and expr.exp.is_nonnegative):
+        if not (expr.base.is_positive or (expr.base.is_nonzero and expr.exp.is_integer)):
+            return False
+    elif isinstance(expr, sp.Function) and not isinstance(expr, sp.exp | sp.KroneckerDelta | sp.Max | sp.Min | sp.Abs):
+        if not (isinstance(expr, sp.log) and expr.args[0].is_positive):
+            return False
+    elif not (expr.is_Atom or expr.is_Add or expr.is_Mul or expr.is_Pow or isinstance(expr, sp.Indexed | _Holds)):
+        return isinstance(expr, sp.Function) and all(map(_defined, expr.args))
+    return isinstance(expr, sp.Indexed) or all(map(_defined, expr.args))
+
+
+def _ends(index, claims):
+    """The greatest of which the index is at least, and the least of which it is at most; None if they are not all."""
+    first, last = [], []
+    for claim in claims:
+        coefficient = _linear(claim).get(index, 0)
+        if abs(coefficient) > 1 or (sp.expand(claim - coefficient * index)).has(index):
+            return None
+        if coefficient:
+            (first if coefficient > 0 else last).append(sp.expand(index - coefficient * claim))
+    return first, last
+
+
+def _reaches(indices, claims, facts) -> bool:
+    """Whether a region is proved to hold a point: its shadow, as one index after the other is left out, does."""
+    for index in indices:
+        ends = _ends(index, claims)
+        if not ends:
+            return False
+        shadow = [last - first for first in ends[0] for last in ends[1]]  # as all steps are 1, whole numbers fill it
+        claims = [claim for claim in claims if not claim.has(index)] + shadow
+    return all(_implied(claim, facts) for claim in claims)
+
+
+def _reduced(claims, facts):
+    """The claims that do not follow from the others, or None if they contradict each other."""
+    claims = list(dict.fromkeys(map(sp.expand, claims)))
+    if _contradict(frozenset({*claims, *facts})):
+        return None
+    for claim in sorted(claims, key=sp.default_sort_key):
+        others = [other for other in claims if other != claim]
+        if _implied(claim, (*facts, *others)):
+            claims = others
+    return claims
+
+
+def _sum(body, indices, claims, way):
+    """The normal form of a sum over a region."""
+    body = _decided(_expanded(body), (*way.facts, *claims))
+    return sp.Add(*(_sum_of_term(term, tuple(indices), tuple(claims), way) for term in sp.Add.make_args(body)))
+
+
+def _opened(total):
+    """A sum's body, indices and claims under fresh names."""
+    body, indices, claims, _point = total.args
+    fresh = {index: sp.Dummy(index.name, **index.assumptions0) for index in indices}
+    return body.xreplace(fresh), tuple(fresh.values()), tuple(claim.xreplace(fresh) for claim in claims)
+
+
+def _sum_of_term(term, indices, claims, way):
+    for factor in sp.Mul.make_args(term):
+        base, power = factor.as_base_exp()
+        if not (base.free_symbols & set(indices) and power.is_Integer and power > 0):
+            continue
+        rest = term / factor
+        # a sum in a sum is one sum over both indices
+        if type(base) is _Total:
+            inner, more, further = _opened(base)
+            return _sum(rest * base ** (power - 1) * inner, indices + more, claims + further, way)
+        # where a claim is 1 the region ends; powers of 1 and 0 are 1 and 0
+        if isinstance(base, _Holds):
+            return _sum(rest, indices, (*claims, base.args[0]), way)
+        if isinstance(base, sp.KroneckerDelta):
+            solved = _pinned(base.args[0] - base.args[1], indices)
+            if solved and not any(_binds(rest, index) for index in indices):
+                return _put(rest, indices, claims, *solved, way)
+    claims = _reduced(claims, way.facts)
+    if claims is None:
+        return sp.Integer(0)
+    conditions = [claim for claim in claims if not claim.free_symbols & set(indices)]
+    if conditions:  # of what is free: there is a sum only where they hold
+        rest = [claim for claim in claims if claim not in conditions]
+        there = sp.Mul(*(_holds(claim, way.facts) for claim in conditions))
+        total = _sum(term, indices, rest, way.within(conditions)) if there != 0 else 0
+        return sp.expand(there * total)
+    for index in indices:  # a range of a known number of whole numbers is written out
+        first, last = _ends(index, claims) or ((), ())
+        sizes = [(sp.expand(b - a), a) for a in first for b in last]
+        size, start = min((pair for pair in sizes if pair[0].is_Integer), default=(_SPELLED, None), key=lambda p: p[0])
+        if size < _SPELLED and not _binds(term, index):
+            return sp.Add(*(_put(term, indices, claims, index, start + step, way) for step in range(size + 1)))
+    if not indices:
+        return term
+    return _parted(term, indices, claims, way)
+
+
+def _pinned(difference, indices):
+    """The index, and its value, that makes a difference of whole numbers zero."""
+    difference = sp.expand(difference)
+    if difference.is_integer:
+        for index in indices:
+            coefficient = _linear(difference).get(index, 0)
+            value = sp.expand(index - coefficient * difference)
+            if abs(coefficient) == 1 and not value.has(index):
+                return index, value
+    return None
+
+
+def _put(term, indices, claims, index, value, way):
+    """The part of a sum in which an index has one value: the claims, put in too, say where there is one."""
+    value = {index: value}
+    others = tuple(other for other in indices if other != index)
+    return _sum(term.xreplace(value), others, tuple(claim.xreplace(value) for claim in claims), way)
+
+
+def _groups(indices, factors, claims):
+    """Indices that no factor and no claim ties to each other."""
+    groups = [{index} for index in indices]
+    for part in (*factors, *claims):
+        tied = [group for group in groups if group & part.free_symbols]
+        if len(tied) > 1:
+            groups = [group for group in groups if group not in tied] + [set().union(*tied)]
+    return groups
+
+
+def _parted(term, indices, claims, way):
+    """Sums of factors that share no index, each by itself, and what no index occurs in outside.
+
+    If a sum may be empty, what stands outside of it must have a value also then: 1/m over no keys is not 1/m times 0.
+    """
+    factors = sp.Mul.make_args(term)
+    groups = _groups(indices, factors, claims)
+    full = _reaches(indices, claims, way.facts)
+    outside = [factor for factor in factors if not factor.free_symbols & set(indices)]
+    kept = [] if full else [factor for factor in outside if not _defined(factor)]
+    if len(groups) > 1 and not full and not all(map(_defined, factors)):
+        groups = [set(indices)]
+    if kept:
+        groups = [set(indices)]
+    result = sp.Mul(*(factor for factor in outside if factor not in kept))
+    for group in groups:
+        own = tuple(index for index in indices if index in group)
+        inside = [factor for factor in factors if factor.free_symbols & group] + kept
+        result *= _connected(inside, own, tuple(claim for claim in claims if claim.free_symbols & group), way)
+    return sp.expand(result)
+
+
+def _connected(factors, indices, claims, way):
+    for index in indices:
+        within = [factor for factor in factors if factor.has(index)]
+        powers = sp.Mul(*within)
+        power = 0 if powers == 1 else powers.exp if powers.is_Pow and powers.base == index else int(powers == index)
+        ends = _ends(index, claims)
+        known = (powers == 1 or power) and ends and len(ends[0]) == len(ends[1]) == 1
+        if known and sp.sympify(power).is_Integer and power >= 0:
+            # Faulhaber's polynomial, there where the range of this index is not empty; it is zero where that is empty
+            # by one, but what stands beside it may have no value there
+            (first,), (last,) = ends
+            others = [claim for claim in claims if not claim.has(index)]
+            rest = [factor for factor in factors if factor not in within]
+            if not (_implied(last - first + 1, (*way.facts, *others)) and all(map(_defined, rest))):
+                others.append(last - first)
+            remaining = tuple(other for other in indices if other != index)
+            body = sp.Mul(*rest) * (_power_sum(power, last) - _power_sum(power, first - 1))
+            return _sum(body, remaining, others, way)
+    body = sp.Mul(*factors)
+    if any(_binds(body, index) for index in indices):
+        return _labelled(_Total, body, indices, claims, way)
+    moved, indices, claims = _shifted(body, indices, claims)
+    if moved != body and (moved := _expanded(moved)).is_Add:
+        return _sum(moved, indices, claims, way)
+    # larger pieces ask for the body's value also where the region is empty
+    if (
+        way.cut
+        and (_defined(moved) or _reaches(indices, claims, way.facts))
+        and (pieces := _pieces(indices, claims, way))
+    ):
+        fresh = {index: sp.Dummy(index.name, integer=True) for index in indices}  # and no more is known of them there
+        moved, indices = moved.xreplace(fresh), tuple(fresh.values())
+        pieces = [(sign, [claim.xreplace(fresh) for claim in part]) for sign, part in pieces]
+        return sp.Add(*(sign * _sum(moved, indices, part, way) for sign, part in pieces))
+    return _labelled(_Total, moved, indices, claims, way)
+
+
+@functools.cache
+def _power_sum_polynomial(power):
+    x = sp.Symbol("x")
+    return x, sp.expand((sp.bernoulli(power + 1, x + 1) - sp.bernoulli(power + 1, 1)) / (power + 1))
+
+
+def _power_sum(power, last):
+    """1^power + ... + last^power."""
+    x, polynomial = _power_sum_polynomial(int(power))
+    return polynomial.subs(x, last)
+
+
+def _pieces(indices, claims, way):
+    """A region as a sum and difference of standard ones, or None if it is one.
+
+    Equalities of sets, so they hold whatever is empty: two indices are in order, in reversed order or equal; what is at
+    least a free end is everything from 1 on less what is below; and ends differ from standard ones by single points.
+    """
+    for a, b in itertools.combinations(indices, 2):
+        if not any(_implied(order, (*claims, *way.facts)) for order in (a - b - 1, b - a - 1)):
+            return [(1, (*claims, a - b - 1)), (1, (*claims, b - a - 1)), (1, (*claims, a - b, b - a))]
+    for claim in claims:
+        others = tuple(other for other in claims if other != claim)
+        constant = sp.expand(claim).as_coeff_Add()[0]
+        form = claim - constant
+        bound = [index for index in indices if claim.has(index)]
+        if not all(abs(_linear(claim).get(index, 0)) == 1 for index in bound):
+            continue
+        (index, *more) = bound
+        below = not more and _linear(claim)[index] == 1
+        if below and form != index:  # index >= end, which is not a number
+            end = index - claim
+            return [
+                (1, (*others, index - 1)),
+                (-1, (*others, index - 1, end - 1 - index)),
+                (1, (*others, index - end, -index)),
+            ]
+        standard = -1 if below or (len(more) == 1 and form in (index - more[0], more[0] - index)) else 0
+        if constant != standard and abs(constant - standard) <= _SPELLED:
+            whole = (1, (*others, form + standard))
+            if constant > standard:
+                points = [(1, form + constant - step) for step in range(constant - standard)]
+            else:
+                points = [(-1, form + standard - step) for step in range(standard - constant)]
+            return [whole, *((sign, (*others, point, -point)) for sign, point in points)]
+    return None
+
+
+def _shifted(body, indices, claims):
+    """Indices shifted and mirrored so that one place of the body holds each of them alone: one such way is standard."""
+    for index in indices:
+        choices = []
+        for argument in _arguments(body):
+            coefficient = _linear(argument).get(index, 0) if argument.is_integer else 0
+            rest = sp.expand(argument - coefficient * index)
+            if abs(coefficient) == 1 and not rest.free_symbols & set(indices):
+                fresh = sp.Dummy(index.name, integer=True)
+                moved = {index: sp.expand(coefficient * (fresh - rest))}  # each whole number once
+                choices.append((body.xreplace(moved), [claim.xreplace(moved) for claim in claims], fresh))
+        if choices:
+            body, claims, fresh = min(choices, key=lambda choice: str(choice[0]))
+            indices = tuple(fresh if other == index else other for other in indices)
+    return body, indices, tuple(map(sp.expand, claims))
+
+
+def _labelled(kind, body, indices, claims, way):
+    """A sum or product that stays: its indices in a standard order, with standard names."""
+    facts = (*way.facts, *claims)
+    taken = {symbol.name for symbol in body.atoms(_Bound)}
+    names = [name for number in range(1, 50) if (name := f"index{number}") not in taken][: len(indices)]
+    point = sp.true if _reaches(indices, claims, way.facts) else sp.false
+    choices = []
+    for order in itertools.permutations(indices):
+        fresh = {
+            index: _Bound(name, **_dummy(name, facts, index)._assumptions_orig)
+            for index, name in zip(order, names, strict=True)
+        }
+        parts = sorted((claim.xreplace(fresh) for claim in claims), key=sp.default_sort_key)
+        choices.append(kind(body.xreplace(fresh), sp.Tuple(*fresh.values()), sp.Tuple(*parts), point))
+    return min(choices, key=str)
+
+
+def _arguments(body):
+    """Where an index may stand with a shift: in an array's or an unknown function's place."""
+    parts = sorted(body.atoms(sp.Indexed, AppliedUndef), key=str)
+    return list(dict.fromkeys(argument for part in parts for argument in getattr(part, "indices", part.args)))
+
+
+def _product(body, indices, claims, way):
+    """The normal form of a product over a region: 1 where that is empty."""
+    claims = _reduced(claims, way.facts)
+    if claims is None:
+        return sp.Integer(1)
+    conditions = [claim for claim in claims if not claim.free_symbols & set(indices)]
+    if conditions:
+        there = sp.Mul(*(_holds(claim, way.facts) for claim in conditions))
+        rest = [claim for claim in claims if claim not in conditions]
+        return 1 + there * (_product(body, indices, rest, way.within(conditions)) - 1)
+    if not indices:
+        return body
+    for index in indices:
+        first, last = _ends(index, claims) or ((), ())
+        for start, end in itertools.product(first, last):
+            size = sp.expand(end - start)
+            if size.is_Integer and size < _SPELLED and not _binds(body, index):
+                others = tuple(other for other in indices if other != index)
+                values = [{index: start + step} for step in range(size + 1)]
+                return sp.Mul(
+                    *(_product(body.xreplace(v), others, [claim.xreplace(v) for claim in claims], way) for v in values)
+                )
+    result = sp.Integer(1)
+    for factor in sp.Mul.make_args(sp.factor_terms(body)):
+        if isinstance(factor, sp.exp):
+            result *= sp.exp(_sum(factor.args[0], indices, claims, way))
+        elif factor.is_positive:
+            result *= sp.exp(_sum(sp.log(factor), indices, claims, way))
+        elif not factor.free_symbols & set(indices):
+            count = _sum(sp.Integer(1), indices, claims, way)
+            result *= _labelled(_Multiplied, factor, indices, claims, way) if count.has(_Total) else factor**count
+        else:
+            base, power = factor.as_base_exp()
+            if not (power.is_integer and not power.free_symbols & set(indices)):
+                base, power = factor, 1
+            own, region = indices, claims
+            if not any(_binds(base, index) for index in indices):
+                base, own, region = _shifted(base, indices, claims)
+            result *= _labelled(_Multiplied, base, own, region, way) ** power
+    return result
+
+
+# --- Normal form -----------------------------------------------------------------------------------------------------
+
+
+def _expanded(expr):
+    """Multiplied out; logarithms of products split where sympy knows the factors to be positive."""
+    expr = sp.expand(sp.expand_log(expr, force=False), power_exp=True)
+    if expr.has(sp.Max) and expr != (lower := expr.replace(_is_power_of_largest, _lowered)):
+        return _expanded(lower)
+    return expr
+
+
+def _is_power_of_largest(part) -> bool:
+    return part.is_Pow and isinstance(part.base, sp.Max) and part.exp.is_Integer and part.exp > 1
+
+
+def _lowered(power):
+    """The larger of a and b is a root of (m - a)(m - b), so its square is (a + b) m - ab."""
+    largest, exponent = power.args
+    if len(largest.args) != 2 or not all(arg.is_extended_real for arg in largest.args):
+        return power
+    a, b = largest.args
+    return ((a + b) * largest - a * b) * largest ** (exponent - 2)
+
+
+_SPECIAL = (sp.Sum, sp.Product, _Total, sp.KroneckerDelta, _Holds, sp.Max, sp.Min)
+
+
+def _normal(expr, way):
+    """The normal form: sums by their regions, deltas of whole numbers by their difference, the rest multiplied out."""
+    if isinstance(expr, _BINDING) or not expr.has(*_SPECIAL):
+        return _expanded(expr) if isinstance(expr, sp.Expr) else expr
+    if isinstance(expr, sp.Sum | sp.Product):
+        indices = [limit[0] for limit in expr.limits]
+        claims = tuple(sp.expand(claim) for limit in expr.limits for claim in _claims(limit))
+        body, kind = expr.function, _sum if isinstance(expr, sp.Sum) else _product
+        return _expanded(kind(_normal(body, way.within(claims)), indices, claims, way))
+    if isinstance(expr, _Total):
+        kind = _product if isinstance(expr, _Multiplied) else _sum
+        body, indices, claims = _opened(expr)
+        return _expanded(kind(_normal(body, way.within(claims)), indices, claims, way))
+    args = [_normal(arg, way) for arg in expr.args]
+    if isinstance(expr, sp.KroneckerDelta | _Holds):
+        return _decided(expr.func(*args), way.facts)
+    expr = expr.func(*args)
+    if isinstance(expr, sp.Max | sp.Min):
+        return _expanded(_largest(expr))
+    return _expanded(expr)
+
+
+def _largest(expr):
+    """The larger of two real numbers by the positive part of their difference, of which the contrary's is not used."""
+    if len(expr.args) != 2 or not all(arg.is_extended_real for arg in expr.args):
+        return expr
+    a, b = expr.args
+    if isinstance(expr, sp.Min):
+        return a + b - _largest(sp.Max(a, b, evaluate=False))
+    difference = sp.factor_terms(sp.expand(a - b))
+    if difference.could_extract_minus_sign():
+        a, b, difference = b, a, sp.factor_terms(sp.expand(b - a))
+    scale = sp.Mul(*(factor for factor in sp.Mul.make_args(difference) if factor.is_positive))
+    return b + scale * sp.Max(difference / scale, 0)
+
+
+def _at_equal_indices(expr, way, done=frozenset()):
+    """Write each term with a delta of free whole numbers in one of them fewer: elsewhere it is zero."""
+    result = []
+    for term in sp.Add.make_args(sp.expand(expr)):
+        deltas = {part for part in sp.Mul.make_args(term) if isinstance(part, sp.KroneckerDelta)} - done
+        for delta in sorted(deltas, key=str):
+            symbols = [part for part in delta.free_symbols if part.is_Symbol and part.is_integer]
+            symbols.sort(key=lambda part: (isinstance(part, Index), str(part)))  # what is known to be in a range stays
+            pinned = _pinned(delta.args[0] - delta.args[1], symbols)
+            if pinned and not _binds(term, pinned[0]):
+                rest = _normal((term / delta).xreplace(dict([pinned])), way)
+                term = _at_equal_indices(rest * delta, way, done | {delta})
+                break
+        result.append(term)
+    return sp.Add(*result)
+
+
+def _opaque(expr) -> dict:
+    """A symbol for each part that sympy's simplification must not open, with what is known of its sign."""
+    parts = expr.atoms(sp.Sum, sp.Product, _Total, _Multiplied, _Holds, sp.KroneckerDelta, sp.Piecewise, *_BINDING)
+    return {part: sp.Dummy(positive=part.is_positive or None, real=part.is_real or None) for part in parts}
+
+
+def _vanishes(expr, way) -> bool:
+    """Whether the normal form of an expression (indices apart, derivatives taken) is zero wherever it is defined."""
+    expr = sp.together(_at_equal_indices(_normal(expr, way), way))
+    expr = expr.xreplace(_opaque(expr))
+    return sp.expand(sp.fraction(expr)[0]) == 0 or sp.simplify(expr) == 0
+
+
+def _equal(left, right) -> bool:
+    difference = _taken(_apart(left)) - _taken(_apart(right))
+    if not difference.has(sp.Sum, sp.Product):
+        return _vanishes(difference, _Way())
+    return _vanishes(difference, _Way()) or _vanishes(difference, _Way(cut=True))
+
+
+def is_positive(expr) -> bool:
+    """Whether an expression is proved to be above zero for every number of keys, wherever it is defined.
+
+    Examples
+    --------
+    >>> n = sp.Symbol("n", integer=True, positive=True)
+    >>> j, s = Index("j", n), sp.IndexedBase("s", real=True)
+    >>> is_positive(sp.Sum(sp.exp(s[j]), (j, 1, n))), is_positive(sp.Sum(sp.exp(s[j]), (j, 2, n)))
+    (True, False)
+    """
+    try:
+        expr = _taken(_apart(sp.sympify(expr)))
+    except _Refused:
+        return False
+    for form in (
+        sp.factor_terms(
+            expr.replace(lambda part: isinstance(part, sp.Sum | sp.Product), lambda part: _normal(part, _Way()))
+        ),
+        _normal(expr, _Way()),
+    ):
+        form = form.xreplace(_opaque(form))
+        if form.is_positive or sp.simplify(form).is_positive:
+            return True
+    return False
+
+
+# --- Numbers ---------------------------------------------------------------------------------------------------------
+
+
+class _NoValue(Exception):
+    """An expression, or a part of it, that cannot be computed at a point."""
+
+
+class _Point:
+    """Numbers for all that is free, drawn when first asked for, within declared ranges and assumptions."""
+
+    def __init__(self, rng, sizes):
+        self.rng, self.sizes = rng, sizes
+        self.numbers, self.shown, self.polynomials = {}, {}, {}
+
+    def whole(self, symbol):
+        """The value of a whole number: of one with a declared range, one within it."""
+        if symbol not in self.numbers:
+            if isinstance(symbol, Index):
+                first, last = (self.spelled(end) for end in (symbol.first, symbol.last))
+                if not (first.is_Integer and last.is_Integer and first <= last):
+                    raise _NoValue
+                number = self.rng.randint(int(first), int(last))
+            elif symbol.is_positive:
+                number = self.sizes[symbol.name] if symbol.name in self.sizes else self.rng.choice((1, 2, 3))
+            else:
+                number = self.rng.choice(
+                    [k for k in range(-3, 4) if sp.Integer(k).is_nonnegative or not symbol.is_nonnegative]
+                )
+            self.numbers[symbol] = self.shown[str(symbol)] = sp.Integer(number)
+        return self.numbers[symbol]
+
+    def real(self, symbol):
+        """The value of a real symbol, or of one element of an array."""
+        if symbol not in self.numbers:
+            size = sp.Float(self.rng.uniform(0.3, 2), 40)
+            below = symbol.is_negative or (not symbol.is_nonnegative and self.rng.random() < 0.5)
+            self.numbers[symbol] = self.shown[str(symbol)] = -size if below else size
+        return self.numbers[symbol]
+
+    def spelled(self, expr, bound=None, symbolic=False):
+        """The expression term by term, its whole numbers put in; with `symbolic`, elements and symbols stay symbols."""
+        bound = bound or {}
+        if hasattr(expr, "unfold"):
+            return self.spelled(expr.unfold(), bound, symbolic)
+        if isinstance(expr, sp.Symbol):
+            if expr in bound:
+                return bound[expr]
+            if expr.is_integer:
+                return self.whole(expr)
+            return expr if symbolic else self.real(expr)
+        if not expr.args or isinstance(expr, sp.IndexedBase):
+            return expr
+        if isinstance(expr, sp.Sum | sp.Product):
+            return self._over(expr, list(expr.limits), bound, symbolic)
+        if isinstance(expr, sp.Derivative):
+            whole = {
+                part for part in expr.variables if part.is_integer and part.is_Symbol and not isinstance(part, Index)
+            }
+            between = {part: sp.Dummy(part.name, positive=part.is_positive) for part in whole - bound.keys()}
+            inner = self.spelled(expr.expr, bound | between, True)
+            for variable in expr.variables:
+                variable = self.spelled(variable, bound | between, True)
+                if not variable.is_Symbol:
+                    raise _NoValue
+                inner = sp.diff(inner, variable)
+            inner = inner.xreplace({real: self.whole(part) for part, real in between.items()})
+            return inner if symbolic else inner.xreplace({part: self.real(part) for part in inner.free_symbols})
+        if isinstance(expr, sp.Integral | sp.Subs | sp.Piecewise):
+            raise _NoValue
+        args = [self.spelled(arg, bound, symbolic) for arg in expr.args]
+        if isinstance(expr, sp.Indexed):
+            if not all(index.is_Integer for index in args[1:]):
+                raise _NoValue
+            assumptions = {
+                "real": True,
+                "positive": expr.is_positive or None,
+                "nonnegative": expr.is_nonnegative or None,
+            }
+            element = sp.Symbol(f"{expr.base.label}[{', '.join(map(str, args[1:]))}]", **assumptions)
+            return element if symbolic else self.real(element)
+        if isinstance(expr, AppliedUndef):
+            return self._polynomial(expr.func, args)
+        return expr.func(*args)
+
+    def _over(self, expr, limits, bound, symbolic):
+        if not limits:
+            return self.spelled(expr.function, bound, symbolic)
+        index, first, last = limits.pop()
+        first, last = (self.spelled(end, bound) for end in (first, last))
+        if not (first.is_Integer and last.is_Integer and last - first < 100):
+            raise _NoValue
+        kind = sp.Add if isinstance(expr, sp.Sum) else sp.Mul
+        return kind(
+            *(
+                self._over(expr, list(limits), bound | {index: sp.Integer(number)}, symbolic)
+                for number in range(int(first), int(last) + 1)
+            )
+        )
+
+    def _polynomial(self, function, args):
+        """A random smooth function, the same one wherever it occurs."""
+        key = (function, len(args))
+        if key not in self.polynomials:
+            self.polynomials[key] = [[sp.Rational(self.rng.randint(-9, 9), 7) for _ in range(4)] for _ in args]
+        forms = zip(args, self.polynomials[key], strict=True)
+        return sp.Mul(*(a + b * x + c * x**2 + d * x**3 for x, (a, b, c, d) in forms))
+
+    def value(self, expr):
+        """A real number, or None where there is none."""
+        number = sp.N(self.spelled(expr), 30)
+        return number if number.is_Number and number.is_finite and number.is_real else None
+
+
+def _compared(left, right, rng, sizes):
+    """Both sides at a random point, as a refutation where they differ, else None."""
+    point = _Point(rng, sizes)
+    try:
+        first, second = point.value(left), point.value(right)
+    except (_NoValue, ZeroDivisionError, OverflowError):
+        return None
+    if first is None or second is None or abs(first - second) <= 1e-12 * max(abs(first), abs(second), 1e-8):
+        return None
+    return Refuted(left, right, point.shown, first, second)
+
+
+# --- Answers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Proved:
+    """Proved for every number of keys, or for the numbers of keys in `keys`."""
+
+    keys: tuple = ()
+
+    def __str__(self):
+        return "proved" + f" for n = {', '.join(map(str, self.keys))}" * bool(self.keys)
+
+
+@dataclasses.dataclass(frozen=True)
+class Refuted:
+    """Refuted by numbers: the values of whole numbers, symbols and elements, and what both sides are there."""
+
+    left: sp.Basic
+    right: sp.Basic
+    values: dict
+    left_value: sp.Expr
+    right_value: sp.Expr
+
+    def __str__(self):
+        values = ", ".join(f"{name} = {_short(value)}" for name, value in self.values.items())
+        return f"with {values or 'nothing free'}: left {_short(self.left_value)}, right {_short(self.right_value)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Undecided:
+    """Neither proved nor refuted, and why."""
+
+    reason: str
+
+    def __str__(self):
+        return f"undecided: {self.reason}"
+
+
+Answer = Proved | Refuted | Undecided
+
+
+def _short(number) -> str:
+    return str(number) if number.is_Integer else f"{float(number):.6g}"
+
+
+def _counts(keys) -> tuple[int, ...]:
+    keys = tuple(keys)
+    if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 1 for count in keys):
+        raise ValueError(f"keys must be whole numbers of at least one; got {keys}")
+    return keys
+
+
+def _with_keys(expr, count):
+    """The expression for a number of keys, also in the ranges of its indices."""
+    if hasattr(expr, "unfold"):
+        return _with_keys(expr.unfold(), count)
+    if isinstance(expr, Index):
+        return Index(expr.name, _with_keys(expr.last, count), _with_keys(expr.first, count))
+    if isinstance(expr, sp.Symbol):
+        return sp.Integer(count) if expr.name == "n" and expr.is_integer and expr.is_positive else expr
+    return expr.func(*(_with_keys(arg, count) for arg in expr.args)) if expr.args else expr
+
+
+def _alike(left, right) -> str:
+    """In what symbols differ that print alike, one in each side."""
+    names = {}
+    for part in left.free_symbols | right.free_symbols:
+        names.setdefault(str(part), set()).add(part)
+    texts = []
+    for name, parts in sorted(names.items()):
+        if len(parts) > 1 and not any(isinstance(part, sp.Indexed) for part in parts):
+            texts.append(f"{name} is {' and '.join(sorted(map(_described, parts)))}, which print alike")
+    return "; ".join(texts)
+
+
+def _described(symbol) -> str:
+    if isinstance(symbol, Index):
+        return f"an index from {symbol.first} to {symbol.last}"
+    assumed = [name for name, value in getattr(symbol, "_assumptions_orig", {}).items() if value]
+    return f"a symbol assumed to be {', '.join(assumed)}" if assumed else "a symbol without assumptions"
+
+
+def prove(left, right, *, keys=()):
+    """Answer whether two expressions are equal wherever both are defined, for every number of keys.
+
+    Parameters
+    ----------
+    left, right : Expr
+        A free `Index` is taken to be within its declared range.  Empty sums are 0, empty products 1.
+    keys : sequence of int
+        Numbers of keys (of the symbol n) for which to prove it where no proof for a symbolic n is found.
+
+    Returns
+    -------
+    Proved, Refuted or Undecided
+        Refuted only by numbers, proved only by algebra.
+
+    Examples
+    --------
+    >>> n = sp.Symbol("n", integer=True, positive=True)
+    >>> i, j, s = Index("i", n), Index("j", n), sp.IndexedBase("s", real=True)
+    >>> print(prove(sp.Sum(s[j], (j, 1, i)), sp.Sum(s[j], (j, 1, i - 1)) + s[i]))
+    proved
+    >>> print(prove(sp.Sum(1, (j, 3, n)), n - 2))
+    with n = 1: left 0, right -1
+    >>> print(prove(sp.Derivative(sp.Function("f")(i), i), 0))
+    undecided: no normal form makes both sides the same, and no numbers were found that tell them apart
+    """
+    keys = _counts(keys)
+    left, right = sp.sympify(left), sp.sympify(right)
+    reason = ""
+    try:
+        if _equal(left, right):
+            return _checked(Proved(), left, right, (1, 2))
+        cases = [[_with_keys(side, count) for side in (left, right)] for count in keys]
+        if cases and all(_equal(*sides) for sides in cases):
+            return _checked(Proved(keys), left, right, keys)
+    except _Refused as refusal:
+        reason = str(refusal)
+    rng = random.Random(0)
+    for count in keys or (1, 2, 3, 5):
+        for _ in range(6):
+            if answer := _compared(left, right, rng, {"n": count}):
+                return answer
+    generic = "no normal form makes both sides the same, and no numbers were found that tell them apart"
+    return Undecided(reason or _alike(left, right) or generic)
+
+
+def _checked(answer, left, right, counts):
+    """A proof, unless numbers contradict it: then a rule is wrong, which must not pass in silence."""
+    rng = random.Random(1)
+    for count in counts[:2]:
+        if contradiction := _compared(left, right, rng, {"n": count}):
+            raise AssertionError(f"proved, but false {contradiction}:\n  left   {left}\n  right  {right}")
+    return answer
+
+
+def check_equal(left, right, *, keys=()) -> None:
+    """Raise unless two expressions are proved equal.
+
+    Parameters
+    ----------
+    left, right, keys
+        As in `prove`.
+
+    Raises
+    ------
+    NotProved
+        With both sides, and the numbers that refute it or the reason why it is undecided.
+
+    Examples
+    --------
+    >>> x = sp.Symbol("x", positive=True)
+    >>> check_equal(sp.sqrt(x**2), x)
+    >>> check_equal(x, 2 * x)
+    Traceback (most recent call last):
+    ...
+    attnlib.proof.NotProved: not proved equal:
+      left   x
+      right  2*x
+      with x = 1.73552: left 1.73552, right 3.47103
+    """
+    answer = prove(left, right, keys=keys)
+    if not isinstance(answer, Proved):
+        raise NotProved(f"not proved equal:\n  left   {left}\n  right  {right}\n  {answer}")
