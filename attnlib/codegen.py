@@ -1,4 +1,4 @@
-"""One sympy expression, four engines: NumPy, torch (with autograd), mpmath at any precision, and JavaScript.
+"""One formula, four engines: NumPy, torch (with autograd), mpmath at any precision, and JavaScript.
 
 The printers are sympy's own.  This module adds what they lack: sums over a symbolic number of keys, indices that start
 at one on the page and at zero in memory, and subexpressions shared across such sums.
@@ -8,7 +8,8 @@ import functools
 import keyword
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from importlib import resources
 from textwrap import indent
 
 import sympy as sp
@@ -16,17 +17,40 @@ from sympy.printing.jscode import JavascriptCodePrinter
 from sympy.printing.numpy import NumPyPrinter
 from sympy.printing.pycode import MpmathPrinter
 
+from attnlib.formulas import Formula
+from attnlib.printing import PositiveFirst
+
 JAVASCRIPT_LOOPS = """\
 const list = (first, last, term) => Array.from({ length: last - first + 1 }, (_, offset) => term(first + offset));
 const sum = (first, last, term) => { let all = 0; for (let i = first; i <= last; i++) all += term(i); return all; };
 """
 
 
-class PositiveFirst:
-    """A printer that writes a difference as x − y, not as −y + x."""
+# What the generated code needs itself, in either language: words of JavaScript, and the names that stand beside a law.
+_JAVASCRIPT_WORDS = frozenset(
+    "arguments await break case catch class const continue debugger default delete do else enum eval export extends "
+    "false finally for function if implements import in instanceof interface let new null package private protected "
+    "public return static super switch this throw true try typeof undefined var void while with yield Infinity NaN "
+    "Array Math".split()
+)
+_PYTHON_NAMES = frozenset({"functools", "math", "mpmath", "numpy", "range", "torch"})
+_LOCAL = re.compile(r"sum\d+|_each_\d+|[A-Za-z]+_\d+")  # names that `_assemble` gives
 
-    def _as_ordered_terms(self, expr, order=None):
-        return sorted(super()._as_ordered_terms(expr, order), key=lambda term: term.could_extract_minus_sign())
+
+@functools.cache
+def _names_beside_laws() -> frozenset[str]:
+    """What `shared.js` and the loops declare: a law stands beside them in one script."""
+    shared = resources.files("attnlib").joinpath("widgets/shared.js").read_text("utf-8")
+    return declared_names(shared + "\n" + JAVASCRIPT_LOOPS)
+
+
+def declared_names(script: str) -> frozenset[str]:
+    """The names that a script declares outside all functions.
+
+    >>> sorted(declared_names("const a = 1;\\nexport function b() {\\n  const c = 2;\\n}"))
+    ['a', 'b']
+    """
+    return frozenset(re.findall(r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+)", script, re.MULTILINE))
 
 
 class _FromOne(PositiveFirst):
@@ -49,11 +73,15 @@ class _Python(_FromOne):
 
 
 class _NumPy(_Python, NumPyPrinter):
-    pass
+    def _print_LogOrZero(self, expr):
+        text = self._print(expr.args[0])
+        return f"(numpy.log({text}) if {text} > 0 else 0.0)"
 
 
 class _Mpmath(_Python, MpmathPrinter):
-    pass
+    def _print_LogOrZero(self, expr):
+        text = self._print(expr.args[0])
+        return f"(mpmath.log({text}) if {text} > 0 else mpmath.mpf(0))"
 
 
 class _Numbers:
@@ -80,9 +108,13 @@ class _JavaScript(_FromOne, JavascriptCodePrinter):
     def _print_KroneckerDelta(self, expr):
         return "({} === {} ? 1 : 0)".format(*map(self._print, expr.args))
 
+    def _print_LogOrZero(self, expr):
+        text = self._print(expr.args[0])
+        return f"({text} > 0 ? Math.log({text}) : 0)"
+
 
 class Law:
-    """A named formula, or several, that every engine can run.
+    """One formula, or several with the same arguments, that every engine can run.
 
     Parameters
     ----------
@@ -90,38 +122,61 @@ class Law:
         The function's name in the generated code.
     arguments : sequence of Symbol or IndexedBase
         Its arguments, in order; an `IndexedBase` is an array (nested lists in JavaScript) whose indices start at one in
-        the expression.
-    results : mapping of str to Expr, or to (Expr, (index, first, last))
-        What it returns under which name: a number, or a list over an index.
+        the formulas.
+    **results : Formula
+        What it returns under which name: a number, or for a formula with an index a list over the index's range.
 
     Raises
     ------
     ValueError
-        If a result uses a symbol that is neither an argument nor bound by a sum or a list, or if an argument has a name
-        that the generated code needs.
+        If a formula uses a letter that is neither an argument nor bound by a sum or a list, or if the law, an argument
+        or a result has a name that the generated code needs.
 
     Examples
     --------
-    >>> from attnlib.formulas import alpha, i, n, s, weight
-    >>> law = Law("softmax", (alpha, n, s), {"weights": (weight, (i, 1, n))})
+    >>> from attnlib.formulas import alpha, n, s
+    >>> from attnlib.formulas.layer import weight
+    >>> law = Law("softmax", (alpha, n, s), weights=weight)
     >>> law.numpy()(0.5, 2, [0.0, 0.0])["weights"]  # equal scores, equal weights
     array([0.5, 0.5])
     """
 
-    def __init__(self, name: str, arguments, results: Mapping):
+    def __init__(self, name: str, arguments: Sequence[sp.Symbol | sp.IndexedBase], **results: Formula):
         self.name = name
         self.arguments = tuple(arguments)
-        if taken := [str(a) for a in self.arguments if re.fullmatch(r"sum\d*|list|range|" + "|".join(results), str(a))]:
-            raise ValueError(f"arguments of law {name!r} must not be named as its code names parts; got {taken}")
-        self.results = {
-            key: (result, ()) if isinstance(result, sp.Expr) else (result[0], tuple(result[1]))
-            for key, result in results.items()
-        }
+        self.formulas = results
+        self.results: dict[str, tuple[sp.Expr, tuple]] = {}
+        for key, formula in results.items():
+            if len(formula.indices) > 1:
+                raise ValueError(f"result {key!r} of law {name!r} must have at most one index; got {formula.indices}")
+            limit = [(index, index.first, index.last) for index in formula.indices]
+            self.results[key] = (formula.runs, limit[0] if limit else ())
+        self._check_names()
         known = {argument.label if isinstance(argument, sp.IndexedBase) else argument for argument in self.arguments}
         for key, (expr, limit) in self.results.items():
-            free = {symbol for symbol in expr.free_symbols if not isinstance(symbol, sp.Indexed | sp.IndexedBase)}
+            used = expr.free_symbols.union(*(sp.sympify(end).free_symbols for end in limit[1:]))
+            free = {symbol for symbol in used if not isinstance(symbol, sp.Indexed | sp.IndexedBase)}
             if unknown := free - known - set(limit[:1]):
                 raise ValueError(f"result {key!r} of law {name!r} must use its arguments only; got also {unknown}")
+
+    def _check_names(self) -> None:
+        arguments = [str(argument) for argument in self.arguments]
+        indices = {str(limit[0]) for _expr, limit in self.results.values() if limit}
+        for expr, _limit in self.results.values():
+            indices |= {str(limit[0]) for part in expr.atoms(sp.Sum, sp.Product) for limit in part.limits}
+        reserved = _JAVASCRIPT_WORDS | _PYTHON_NAMES | _names_beside_laws()
+        for kind, names, others in (
+            ("law", [self.name], {*arguments, *indices}),
+            ("argument", arguments, {*indices, *self.results, self.name}),
+            ("result", list(self.results), set()),
+        ):
+            for given in names:
+                free = given.isidentifier() and not _LOCAL.fullmatch(given)
+                if not free or given in reserved | others or names.count(given) > 1:
+                    raise ValueError(
+                        f"{kind} of law {self.name!r} must have a name of its own that its code does not need; "
+                        f"got {given!r}"
+                    )
 
     def _assemble(self, printer, assign: str, each: Callable[..., str]) -> tuple[list[str], dict[str, str]]:
         """Statements, and the text of every result after them.
@@ -192,8 +247,15 @@ class Law:
                 exponent = float(expr.exp) if expr.exp.is_Number else self._print(expr.exp)
                 return f"({self._print(expr.base)})**({exponent})"
 
+            def _print_LogOrZero(self, expr):
+                return f"masked_log({self._print(expr.args[0])})"
+
+        def masked_log(number):
+            number = numbers.tensor(number)
+            return torch.where(number > 0, number, 1).log()
+
         numbers = _Numbers(torch)
-        function = self._python(Printer(), "torch.stack({})", {"torch": numbers, "math": math})
+        function = self._python(Printer(), "torch.stack({})", {"torch": numbers, "math": math, "masked_log": masked_log})
         arrays = [isinstance(argument, sp.IndexedBase) for argument in self.arguments]
 
         def evaluate(*values):
@@ -224,8 +286,9 @@ class Law:
     def javascript(self) -> str:
         """The law as an exported JavaScript function; prepend `JAVASCRIPT_LOOPS` once to a module of laws.
 
-        >>> from attnlib.formulas import alpha, kappa, n, pooled_precision, s
-        >>> print(Law("pooled", (alpha, kappa, n, s), {"precision": pooled_precision}).javascript())
+        >>> from attnlib.formulas import alpha, kappa, n, s
+        >>> from attnlib.formulas.likelihood import pooled_precision
+        >>> print(Law("pooled", (alpha, kappa, n, s), precision=pooled_precision).javascript())
         export function pooled(alpha, kappa, n, s) {
           const sum0 = sum(1, n, (j) => Math.exp(alpha*s[j - 1]));
           return { precision: kappa*sum0 };

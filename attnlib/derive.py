@@ -1,37 +1,27 @@
-"""Derivations that show a step of algebra only after sympy has proved it, and the record of every source equation met.
+"""Derivations that show a step of algebra only after sympy has proved it, and the record of what each step is about.
 
-A `Derivation` is a chain of expressions, or of equations, each with the reason for it.  Sums over a symbolic number of
-keys are brought to one normal form (expanded, split, constants outside) in which equal expressions cancel.
+A `Derivation` is a chain of expressions, or of equations, each with the reason for it.  What is equal, `attnlib.proof`
+decides.  A step may say which formula of the book, or which equation of a source, it proves; the record of that
+travels in the cell's output, as a MIME type of its own.
 """
 
 import copy
-import functools
 import html
-import itertools
-import json
 import re
-import tomllib
-from importlib import resources
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
-from sympy.printing.latex import LatexPrinter
 
-from attnlib.codegen import PositiveFirst
+from attnlib.formulas import Formula
+from attnlib.printing import latex
+from attnlib.proof import NotProved, Proved, check_equal, is_positive, prove
+from attnlib.sources import source, statement
 
-VERDICTS = (
-    "proved",
-    "tested",
-    "definition",
-    "assumption",
-    "incomplete",
-    "misprint",
-    "slip",
-)  # equations.toml says what each means
+RECORD_TYPE = "application/vnd.attention-derived.record+json"  # of a cell's output: a list of what its rows prove
 DISPLAY = r"\displaystyle "
 LEFT = 'style="text-align: left"'  # JupyterLab sets tables to the right
-_WAITING = sp.Derivative | sp.Integral | sp.UnevaluatedExpr  # what `doit` is for; sums have rules of their own
-_BINDING = (sp.Derivative, sp.Integral, sp.Subs)  # what may bind an index or depend on how it enters
 _GIVEN = {"definition", "assumption", "slip"}
 _EVIDENCE = {
     "proved": {"proved"},
@@ -43,233 +33,66 @@ _EVIDENCE = {
 
 
 class DerivationError(ValueError):
-    """A step that sympy could not prove."""
-
-
-@functools.cache
-def sources() -> dict[str, dict]:
-    """The sources' equations as printed, by id: source, label, statement, verdict, perhaps a correction."""
-    return tomllib.loads(resources.files("attnlib").joinpath("equations.toml").read_text("utf-8"))
-
-
-def _source(identifier: str) -> dict:
-    if identifier not in sources():
-        raise ValueError(f"equation must be an id of equations.toml; got {identifier!r}")
-    return sources()[identifier]
-
-
-class _Bound(sp.Symbol):
-    """A standard name for a bound index, which no symbol of an expression equals, whatever its name."""
-
-
-def _apart(expr):
-    """Give every bound index a name of its own, so that none is taken for a free one: sympy's `diff` would do so.
-
-    What stands for an expression (has `unfold`) becomes that expression.
-    """
-    if hasattr(expr, "unfold"):
-        expr = expr.unfold()
-    if not isinstance(expr, sp.Basic) or not expr.args:
-        return expr
-    expr = expr.func(*map(_apart, expr.args))
-    if isinstance(expr, sp.Sum | sp.Product):
-        bound = {limit[0]: sp.Dummy(**limit[0].assumptions0) for limit in expr.limits}
-        expr = expr.func(*(part.xreplace(bound) for part in expr.args))
-    return expr
-
-
-def _normal(expr):
-    """Expand; then split every sum, move what does not carry its index outside, and give its index a standard name.
-
-    A key's free index is one of the keys, so a sum over all keys of what is nonzero at that one is that term.
-    """
-    expr = expr.replace(lambda part: isinstance(part, _WAITING), lambda part: part.doit())
-    expr = sp.expand(sp.expand_log(expr, force=False), power_exp=True)
-    if not isinstance(expr, sp.Sum | sp.Product):
-        if not expr.has(sp.Sum, sp.Product):
-            return expr
-        return sp.expand(expr.func(*(_normal(arg) if isinstance(arg, sp.Expr) else arg for arg in expr.args)))
-    *inner, (index, first, last) = expr.limits
-    body = sp.expand(_normal(expr.func(expr.function, *inner) if inner else expr.function))
-    if isinstance(expr, sp.Product):
-        return _named(sp.Product, body, index, first, last)
-    total = sp.Integer(0)
-    for term in sp.Add.make_args(body):
-        outside, inside = term.as_independent(index, as_Add=False)
-        chosen = _chosen(inside, index, first, last)
-        inner = [part for part in sp.Mul.make_args(inside) if isinstance(part, sp.Sum)]
-        if inside == 1:
-            total += outside * (last - first + 1)
-        elif len(inner) == 1 and _precedes(inner[0].limits[0][1:], (first, last), index):
-            exchanged = expr.func(inside / inner[0] * inner[0].function, (index, first, last))
-            total += outside * _normal(_apart(sp.Sum(exchanged, *inner[0].limits)))
-        elif chosen is not None:
-            total += outside * (inside / sp.KroneckerDelta(index, chosen)).xreplace({index: chosen})
-        else:
-            total += outside * _named(sp.Sum, inside, index, first, last)
-    return total
-
-
-def _precedes(inner, outer, index) -> bool:
-    """Whether an inner sum's range, free of the outer index, should stand outside: one order is standard."""
-    return not any(end.has(index) for end in inner) and sp.Tuple(*inner).sort_key() < sp.Tuple(*outer).sort_key()
-
-
-def _named(kind, body, index, first, last):
-    taken = {str(symbol) for symbol in body.atoms(_Bound)}
-    name = next(name for name in map("index{}".format, itertools.count(1)) if name not in taken)
-    symbol = _Bound(name, **index.assumptions0)
-    return kind(body.xreplace({index: symbol}), (symbol, first, last))
-
-
-def _chosen(term, index, first, last):
-    """The free index at which a term is nonzero, where a sum over all keys or coordinates meets a Kronecker delta."""
-    from attnlib.formulas import c, d, i, j, n
-
-    if term.has(*_BINDING):  # what is a derivative by an index cannot be read at one
-        return None
-    for delta in term.atoms(sp.KroneckerDelta) & set(sp.Mul.make_args(term)):
-        others = delta.free_symbols - {index}
-        if first == 1 and last.is_Symbol and len(delta.free_symbols) == 2 and len(others) == 1:
-            (other,) = others
-            elsewhere = ({c} if last == n else {i, j}) | {n, d}  # indices and ends of other ranges
-            known = other.is_integer and other.is_positive and not isinstance(other, sp.Dummy | _Bound)
-            if known and other not in elsewhere:
-                return other
-    return None
-
-
-def _at_equal_indices(term):
-    """Write a term with a Kronecker delta of two free indices in one of them alone: elsewhere it is zero."""
-    if term.has(*_BINDING):
-        return term
-    for delta in sorted(term.atoms(sp.KroneckerDelta) & set(sp.Mul.make_args(term)), key=str):
-        if all(index.is_Symbol and not isinstance(index, _Bound) for index in delta.args):
-            first, second = sorted(delta.args, key=str)
-            term = delta * (term / delta).xreplace({second: first})
-    return term
-
-
-def _nonempty(part) -> bool:
-    return all((last - first).is_nonnegative for _, first, last in part.limits)
-
-
-def _opaque(expr) -> dict:
-    """A symbol for every sum: positive where its terms are and there is one, real where its terms are.
-
-    And one for whatever else binds an index: a sum inside it may depend on that index.
-    """
-
-    def known(part):
-        if isinstance(part, sp.Sum):
-            return part.function.is_positive and _nonempty(part), part.function.is_real
-        return part.is_positive, part.is_real
-
-    made = {}
-    for part in expr.atoms(sp.Sum, sp.Product, *_BINDING):
-        positive, real = known(part)
-        made[part] = sp.Dummy(positive=positive or None, real=real or None)
-    return made
-
-
-def _positive(expr) -> bool:
-    """Whether sympy, and the rule that a sum of positive terms over at least one key is positive, prove `expr` > 0."""
-    expr = sp.factor_terms(_apart(sp.sympify(expr)).doit())
-    return bool(sp.simplify(expr.xreplace(_opaque(expr))).is_positive)
-
-
-def _vanishes(expr) -> bool:
-    terms = sp.Add.make_args(sp.expand(_normal(_apart(expr))))
-    expr = sp.together(sp.Add(*map(_at_equal_indices, terms)))
-    return sp.simplify(expr.xreplace(_opaque(expr))) == 0
-
-
-def _counts(keys) -> tuple[int, ...]:
-    keys = tuple(keys)
-    if not all(isinstance(count, int) and count >= 1 for count in keys):
-        raise ValueError(f"keys must be whole numbers of at least one; got {keys}")
-    return keys
-
-
-def check_equal(left, right, *, keys=()) -> None:
-    """Prove that two expressions are equal, for every number of keys or, with `keys`, for those numbers.
-
-    Equal means: wherever both sides are defined.  A free index of keys or coordinates is taken to be one of them.
-
-    Raises
-    ------
-    DerivationError
-        With both sides, if sympy does not bring their difference to zero.
-
-    Examples
-    --------
-    >>> from attnlib.formulas import alpha, i, j, over_keys, s, weight
-    >>> check_equal(weight, sp.exp(alpha * s[i]) / over_keys(sp.exp(alpha * s[j])))
-    >>> check_equal(weight, sp.exp(alpha * s[i]))
-    Traceback (most recent call last):
-    ...
-    attnlib.derive.DerivationError: not proved equal:
-      left   1/Sum(exp(alpha*(-s[i] + s[j])), (j, 1, n))
-      right  exp(alpha*s[i])
-    """
-    from attnlib.formulas import n
-
-    left, right, keys = sp.sympify(left), sp.sympify(right), _counts(keys)
-    pairs = [[_apart(side).subs(n, count).doit() for side in (left, right)] for count in keys] or [(left, right)]
-    if not all(_vanishes(first - second) for first, second in pairs):
-        raise DerivationError(f"not proved equal:\n  left   {left}\n  right  {right}")
+    """A step that is not proved, or a proof that is not about what it is said to be about."""
 
 
 def _check_letters(*expressions) -> None:
     """Refuse weights at two inverse temperatures side by side: they would be printed alike."""
-    parts = {part for expr in expressions for part in sp.sympify(expr).atoms(sp.Function) if hasattr(part, "unfold")}
+    parts = {part for expr in expressions for part in sp.sympify(expr).atoms(sp.Function) if part.func.__name__ == "Weight"}
     if len(rates := {part.args[1] for part in parts}) > 1:
         raise DerivationError(f"weights at {' and at '.join(sorted(map(str, rates)))} would be printed alike")
 
 
 def _check_follows(old, new, factor, keys) -> None:
     """Prove that equation `new` says what `old` says: its two sides differ by a positive or negative multiple."""
-    if not (_positive(factor) or _positive(-factor)):
+    if not (is_positive(factor) or is_positive(-factor)):
         raise DerivationError(f"factor must be proved nonzero; got {factor}")
     check_equal(old.lhs - old.rhs, factor * (new.lhs - new.rhs), keys=keys)
 
 
-def _held(expr) -> bool:
-    return isinstance(expr, sp.UnevaluatedExpr)
+def _same(left, right, keys=()) -> bool:
+    return left == right or isinstance(prove(left, right, keys=keys), Proved)
 
 
-class _Latex(PositiveFirst, LatexPrinter):
-    def _print_Indexed(self, expr):
-        return f"{self._print(expr.base.label)}_{{{' '.join(map(self._print, expr.indices))}}}"
-
-    # sympy leaves out the brackets of what is held back: after a minus, under a sum, and where it begins with a minus
-    # in a product.
-    def _print_Mul(self, expr):
-        if not _held(-expr):
-            return super()._print_Mul(expr)
-        inner = (-expr).args[0]
-        text = self._print(inner)
-        return rf"- \left({text}\right)" if inner.is_Add or inner.could_extract_minus_sign() else f"- {text}"
-
-    def _print_Sum(self, expr):
-        body = expr.function
-        return super()._print_Sum(expr.func(body.args[0], *expr.limits) if _held(body) else expr)
-
-    def _needs_add_brackets(self, expr):
-        return (_held(expr) and expr.args[0].is_Add) or super()._needs_add_brackets(expr)
-
-    def _needs_mul_brackets(self, expr, first=False, last=False):
-        inner = expr.args[0] if _held(expr) else expr
-        return (inner.could_extract_minus_sign() and not first) or super()._needs_mul_brackets(expr, first, last)
-
-    def _print_Derivative(self, expr):
-        if hasattr(expr.expr, "unfold") and len(expr.variables) == 1:  # one letter: it fits above the line
-            return rf"\frac{{\partial {self._print(expr.expr)}}}{{\partial {self._print(expr.variables[0])}}}"
-        return super()._print_Derivative(expr)
+def _check_about(what: str, stated, shown: sp.Basic, keys=()) -> None:
+    """Raise unless what a row shows is what is stated: for an equation both sides, for an expression every side."""
+    if isinstance(stated, sp.Eq) and isinstance(shown, sp.Eq):
+        sides = [(shown.lhs, shown.rhs), (shown.rhs, shown.lhs)]
+        about = any(_same(a, stated.lhs, keys) and _same(b, stated.rhs, keys) for a, b in sides)
+    elif isinstance(stated, tuple) and isinstance(shown, sp.Expr):
+        about = all(_same(shown, side, keys) for side in stated)
+    else:
+        about = False
+    if not about:
+        says = " = ".join(map(str, stated)) if isinstance(stated, tuple) else stated
+        raise DerivationError(f"{what} states {says}; what is shown here is not proved to be that: {shown}")
 
 
-def _latex(expr) -> str:
-    return _Latex().doprint(expr)
+@dataclass(frozen=True)
+class Row:
+    """A line of a derivation: its two sides in LaTeX, the reason for it, and what it is evidence for."""
+
+    left: str
+    right: str
+    reason: str = ""
+    verdict: str = "definition"
+    equation: str | None = None
+    formula: Formula | None = None
+    keys: tuple[int, ...] = ()
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether only its left side stands there."""
+        return self == Row(self.left, "")
+
+    def records(self) -> list[dict]:
+        """What the row is evidence for: equations of sources, formulas of the book."""
+        subjects = (("equation", self.equation), ("formula", self.formula and self.formula.identifier))
+        return [
+            {"kind": kind, "id": identifier, "by": self.verdict, "keys": list(self.keys)}
+            for kind, identifier in subjects
+            if identifier
+        ]
 
 
 class Derivation:
@@ -282,24 +105,34 @@ class Derivation:
         are then equivalent equations.  With `name`, the name stands on the left and `start` on its right.
     name : str, optional
         LaTeX for the left side.
-    reason, equation, verdict : str, optional
+    reason, equation, formula, verdict : optional
         As in `step`; a start is given, not proved, so its verdict is "definition" (the default) or "assumption".
 
     Examples
     --------
-    >>> from attnlib.formulas import kappa, mean, theta, v, i, x
+    >>> from attnlib.formulas import i, kappa, theta, v, x
     >>> proof = Derivation(sp.Derivative(-kappa * theta[i] * (x - v[i]) ** 2 / 2, x))
     >>> proof.step(-kappa * theta[i] * (x - v[i]), "differentiate")
     Derivation of 1 proved step
-    >>> proof.step(kappa * theta[i] * (x - v[i]), "a wrong sign")
+    >>> proof.step(kappa * theta[i] * (x - v[i]), "a wrong sign")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     attnlib.derive.DerivationError: step 2 (a wrong sign): not proved equal:
       left   -kappa*(x - v[i])*theta[i]
       right  kappa*(x - v[i])*theta[i]
+      with ...
     """
 
-    def __init__(self, start, name=None, *, reason="", equation=None, verdict="definition"):
+    def __init__(
+        self,
+        start: sp.Basic,
+        name: str | None = None,
+        *,
+        reason: str = "",
+        equation: str | None = None,
+        formula: Formula | None = None,
+        verdict: str = "definition",
+    ):
         if verdict not in _GIVEN:
             raise DerivationError(f"verdict of a start must be one of {', '.join(sorted(_GIVEN))}; got {verdict!r}")
         bare = name or ""
@@ -307,25 +140,42 @@ class Derivation:
             bare = shorter
         if "=" in bare:
             raise ValueError(f"name must not hold an equation, which nothing would prove; got {name!r}")
+        start = sp.sympify(start)
         _check_letters(start)
-        self._last = start
-        self._rows = []
+        self._last: sp.Basic | None = start
+        self._rows: list[Row] = []
         if isinstance(start, sp.Eq):
-            sides = _latex(start.lhs), f"= {_latex(start.rhs)}"
+            sides = latex(start.lhs), f"= {latex(start.rhs)}"
         else:
-            sides = (name, f"= {_latex(start)}") if name else (_latex(start), "")
-        self._add(sides, reason, equation, verdict)
+            sides = (name, f"= {latex(start)}") if name else (latex(start), "")
+        self._add(start, Row(*sides, reason, verdict, equation, formula))
 
-    def _add(self, sides, reason, equation, verdict, keys=()):
-        if equation is not None:
-            recorded = _source(equation)["verdict"]
-            if verdict not in _EVIDENCE.get(recorded, {recorded}):
-                raise DerivationError(f"equation {equation} is recorded as {recorded}, but here it is {verdict}")
-        if self._rows and self._rows[-1][1:] == ("", "", None, "definition", ()) and not sides[0]:
-            sides = (self._rows.pop()[0], sides[1])  # a bare start and its first step share a line
-        self._rows.append((*sides, reason, equation, verdict, keys))
+    def _add(self, shown: sp.Basic | None, row: Row) -> None:
+        """Append a row, once what it shows is proved to be what it is evidence for; `shown` is None where words show it."""
+        if row.equation is not None:
+            recorded = source(row.equation)["verdict"]
+            if row.verdict not in _EVIDENCE.get(recorded, {recorded}):
+                raise DerivationError(
+                    f"equation {row.equation} is recorded as {recorded}, but here it is {row.verdict}"
+                )
+            if shown is not None and (row.verdict == "proved" or statement(row.equation) is not None):
+                _check_about(f"equation {row.equation}", statement(row.equation), shown, row.keys)
+        if row.formula is not None:
+            _check_about(f"formula {row.formula.name!r}", (row.formula.expression,), getattr(shown, "rhs", shown), row.keys)
+        if self._rows and self._rows[-1].is_bare and not row.left:
+            row = replace(row, left=self._rows.pop().left)  # a bare start and its first step share a line
+        self._rows.append(row)
 
-    def step(self, new, reason, *, equation=None, factor=1, keys=()):
+    def step(
+        self,
+        new: sp.Basic,
+        reason: str,
+        *,
+        equation: str | None = None,
+        formula: Formula | None = None,
+        factor: sp.Expr = sp.S.One,
+        keys: Iterable[int] = (),
+    ) -> "Derivation":
         """Append a step that is proved equal to the one before (an equation: equivalent to it), or raise.
 
         Parameters
@@ -336,6 +186,8 @@ class Derivation:
             Why it holds, for the reader.  May hold LaTeX between ``\\\\(`` and ``\\\\)``.
         equation : str, optional
             The id of the source equation that this step proves.
+        formula : Formula, optional
+            The formula of the book that this step proves: what it shows is proved to be the formula's right side.
         factor : Expr
             (old left − old right) / (new left − new right): proved to be positive or negative, then used.
         keys : sequence of int
@@ -344,85 +196,91 @@ class Derivation:
         Raises
         ------
         DerivationError
-            With both sides, if the step is not proved.
+            With both sides, if the step is not proved, or if it is not about what it is said to prove.
         """
-        new, keys = sp.sympify(new), _counts(keys)
+        new, keys = sp.sympify(new), tuple(keys)
         if self._last is None:
             raise DerivationError(f"step ({reason}): nothing may follow a sign, or several derivations together")
         if isinstance(new, sp.Eq) != isinstance(self._last, sp.Eq) or not isinstance(new, sp.Expr | sp.Eq):
             raise DerivationError(f"step ({reason}): an expression follows an expression, an equation an equation")
-        if equation and new == self._last:
-            raise DerivationError(f"step ({reason}): evidence for {equation} must not repeat what stands before it")
+        if (equation or formula) and new == self._last:
+            raise DerivationError(
+                f"step ({reason}): evidence for {equation or formula.name} must not repeat what stands before it"
+            )
         try:
             _check_letters(self._last, new)
             if isinstance(new, sp.Eq):
                 _check_follows(self._last, new, sp.sympify(factor), keys)
             else:
                 check_equal(self._last, new, keys=keys)
-        except DerivationError as error:
+        except (DerivationError, NotProved) as error:
             raise DerivationError(f"step {self._proved() + 1} ({reason}): {error}") from None
-        self._last = new
         if isinstance(new, sp.Eq):
-            sides = r"\Longleftrightarrow\quad " + _latex(new.lhs), f"= {_latex(new.rhs)}"
+            sides = r"\Longleftrightarrow\quad " + latex(new.lhs), f"= {latex(new.rhs)}"
         else:
-            sides = "", f"= {_latex(new)}"
-        self._add(sides, reason, equation, "proved", keys)
+            sides = "", f"= {latex(new)}"
+        self._add(new, Row(*sides, reason, "proved", equation, formula, keys))
+        self._last = new
         return self
 
-    def sign(self, sign, reason, *, equation=None):
+    def sign(self, sign: str, reason: str) -> "Derivation":
         """Prove that the last expression is above (`sign` ">") or below ("<") zero for any number of keys."""
-        if not isinstance(self._last, sp.Expr) or not _positive({">": 1, "<": -1}[sign] * self._last):
+        if not isinstance(self._last, sp.Expr) or not is_positive({">": 1, "<": -1}[sign] * self._last):
             raise DerivationError(f"step {self._proved() + 1} ({reason}): not proved: {self._last} {sign} 0")
         self._last = None
-        self._add(("", f"{sign} 0"), reason, equation, "proved")
+        self._add(None, Row("", f"{sign} 0", reason, "proved"))
         return self
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Derivation of {self._proved()} proved step{'s' * (self._proved() != 1)}"
 
-    def _proved(self):
-        return sum(row[4] == "proved" for row in self._rows)
+    def _proved(self) -> int:
+        return sum(row.verdict == "proved" for row in self._rows)
 
-    def _repr_latex_(self):
-        rows = (rf"{left} &{right} && \text{{{reason}}}" for left, right, reason, *_rest in self._rows)
+    def _repr_mimebundle_(self, **_options) -> dict:
+        records = [record for row in self._rows for record in row.records()]
+        return {RECORD_TYPE: records} if records else {}
+
+    def _repr_latex_(self) -> str:
+        rows = (rf"{row.left} &{row.right} && \text{{{row.reason}}}" for row in self._rows)
         return "$$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$$"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         lines = ['<table class="derivation" role="presentation">']
-        for left, right, reason, equation, verdict, keys in self._rows:
-            source = mark = anchor = ""
-            if equation:
-                record = html.escape(json.dumps({"id": equation, "keys": keys, "by": verdict}))
-                entry = _source(equation)
-                source = (
-                    f'<span class="equation-source" data-record="{record}">{entry["source"]}, {entry["label"]}:</span> '
-                )
-                anchor = f' id="{equation}"'
-            if verdict == "proved":
-                mark = f'<span class="proved">✓ proved{" for n = " * bool(keys)}{", ".join(map(str, keys))}</span>'
-            elif verdict == "tested":
+        for row in self._rows:
+            origin = mark = anchor = ""
+            if row.equation:
+                entry = source(row.equation)
+                origin = f'<span class="equation-source">{entry["source"]}, {entry["label"]}:</span> '
+                anchor = f' id="{row.equation}"'
+            elif row.formula:
+                anchor = f' id="proof-of-{row.formula.identifier}"'
+            if row.verdict == "proved":
+                counted = f" for n = {', '.join(map(str, row.keys))}" if row.keys else ""
+                mark = f'<span class="proved">✓ proved{counted}</span>'
+            elif row.verdict == "tested":
                 mark = '<span class="proved">✓ tested</span>'
-            elif equation:
-                mark = f'<span class="given">{verdict}</span>'
+            elif row.equation or row.formula:
+                mark = f'<span class="given">{row.verdict}</span>'
             sides = (
-                f'<td class="left" {LEFT}>{_maths(left and DISPLAY + left)}</td>'
-                f'<td class="formula" {LEFT}>{_maths(right and DISPLAY + right)}</td>'
+                f'<td class="left" {LEFT}>{_maths(row.left and DISPLAY + row.left)}</td>'
+                f'<td class="formula" {LEFT}>{_maths(row.right and DISPLAY + row.right)}</td>'
             )
-            span = "" if left or right else ' colspan="3"'  # a claim that was tested has words alone
-            words = f'<td class="reason"{span} {LEFT}>{source}{_words(reason)} {mark}</td>'
+            span = "" if row.left or row.right else ' colspan="3"'  # a claim that was tested has words alone
+            words = f'<td class="reason"{span} {LEFT}>{origin}{_words(row.reason)} {mark}</td>'
             lines.append(f"<tr{anchor}>{sides * (not span)}{words}</tr>")
         return "\n".join([*lines, "</table>"])
 
 
 def together(*derivations: Derivation) -> Derivation:
     """Several derivations as one table, so that their equality signs stand below each other."""
-    made = copy.copy(derivations[0])
-    made._last = None
-    made._rows = [row for derivation in derivations for row in derivation._rows]
-    return made
+    table = copy.copy(derivations[0])
+    table._last = None
+    table._rows = [row for derivation in derivations for row in derivation._rows]
+    return table
 
 
-def checked(identifier: str, holds, reason: str) -> Derivation:
+def checked(identifier: str, holds: bool | np.bool_, reason: str) -> Derivation:
     """Record a claim of a source that a computation decides, where there is no algebra to prove.
 
     Parameters
@@ -449,10 +307,10 @@ def checked(identifier: str, holds, reason: str) -> Derivation:
         raise ValueError(f"holds must be True or False; got {holds!r}")
     if not holds:
         raise DerivationError(f"claim {identifier} ({reason}): the computation says otherwise")
-    made = Derivation(sp.S.true)
-    made._last, made._rows = None, []
-    made._add(("", ""), reason, identifier, "tested")
-    return made
+    claim = Derivation(sp.S.true)
+    claim._last, claim._rows = None, []
+    claim._add(None, Row("", "", reason, "tested", identifier))
+    return claim
 
 
 def _maths(latex: str) -> str:
@@ -466,15 +324,58 @@ def _words(reason: str) -> str:
     return "".join(_maths(part) if at % 2 else html.escape(part, quote=False) for at, part in enumerate(parts))
 
 
-def equation(identifier, left, right=None, reason="", *, name=None, keys=()):
+def equation(
+    identifier: str,
+    left: sp.Basic,
+    right: sp.Basic | None = None,
+    reason: str = "",
+    *,
+    name: str | None = None,
+    formula: Formula | None = None,
+    keys: Iterable[int] = (),
+) -> Derivation:
     """Record one equation of a source: with `right`, as proved; without, as the definition or assumption that it is.
+
+    Either way what is shown is proved to be what the ledger states (`attnlib.sources`).
 
     Examples
     --------
-    >>> from attnlib.formulas import alpha, i, j, over_keys, s, weight
-    >>> equation("ma-weights", weight, sp.exp(alpha * s[i]) / over_keys(sp.exp(alpha * s[j])), "divide")
+    >>> from attnlib.formulas import alpha, i, j, over_keys, s, stable_weight
+    >>> equation("ma-weights", stable_weight(i), sp.exp(alpha * s[i]) / over_keys(sp.exp(alpha * s[j])), "divide")
     Derivation of 1 proved step
+    >>> equation("ma-9", 2, sp.UnevaluatedExpr(2), "two is two")
+    Traceback (most recent call last):
+    ...
+    attnlib.derive.DerivationError: equation ma-9 states Eq(mu, Sum(theta[i]*v[i], ...; what is shown here is not proved to be that: 2
     """
     if right is None:
-        return Derivation(left, name, reason=reason, equation=identifier, verdict=_source(identifier)["verdict"])
-    return Derivation(left, name).step(right, reason, equation=identifier, keys=keys)
+        verdict = source(identifier)["verdict"]
+        return Derivation(left, name, reason=reason, equation=identifier, formula=formula, verdict=verdict)
+    return Derivation(left, name).step(right, reason, equation=identifier, formula=formula, keys=keys)
+
+
+def defined(formula: Formula, reason: str | None = None, *, verdict: str = "definition") -> Derivation:
+    """A formula of the book as the definition, or the assumption, that it is; its own sentence is the reason.
+
+    Examples
+    --------
+    >>> from attnlib.formulas.layer import score
+    >>> defined(score)._repr_mimebundle_()[RECORD_TYPE][0]["id"]
+    'score-of-a-key'
+    """
+    words = formula.says if reason is None else reason
+    return Derivation(formula.expression, latex(formula.letter), reason=words, formula=formula, verdict=verdict)
+
+
+def proved(formula: Formula, start: sp.Expr, reason: str, *, given: str = "", keys: Iterable[int] = ()) -> Derivation:
+    """A formula of the book as what `start` comes to; `given` says why one starts there.
+
+    Examples
+    --------
+    >>> from attnlib.formulas import alpha, i, j, over_keys, s, tau
+    >>> from attnlib.formulas.one_formula import temperature
+    >>> proved(temperature, alpha / alpha**2, "cancel")
+    Derivation of 1 proved step
+    """
+    derivation = Derivation(start, latex(formula.letter), reason=given)
+    return derivation.step(formula.expression, reason, formula=formula, keys=keys)

@@ -1,27 +1,15 @@
-"""The book's widgets: objects in Python, live in a notebook and, without a kernel, on a static page."""
+"""The book's widgets: objects in Python, live in a notebook and, without a kernel, on a static page.
 
-from attnlib.widgets.backward import KeyAdvantage
-from attnlib.widgets.base import static_files
-from attnlib.widgets.blocks import BlockPooling
-from attnlib.widgets.evidence import KLBudget
-from attnlib.widgets.layer import QueryPlane
-from attnlib.widgets.length import LengthScaling
-from attnlib.widgets.likelihood import VarianceAgainstScore
-from attnlib.widgets.maxent import MaximumEntropyDial
-from attnlib.widgets.one_formula import FourRoads
-from attnlib.widgets.temperature import TemperatureSharpening
-from attnlib.widgets.transport import PlanSimplex
+Each module of this package adds its own, so a new widget is named nowhere else.
+"""
 
-__all__ = [
-    "BlockPooling",
-    "FourRoads",
-    "KLBudget",
-    "KeyAdvantage",
-    "LengthScaling",
-    "MaximumEntropyDial",
-    "PlanSimplex",
-    "QueryPlane",
-    "TemperatureSharpening",
-    "VarianceAgainstScore",
-    "static_files",
-]
+import importlib
+import pkgutil
+
+from attnlib.widgets.base import static_files, widget_classes
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+globals().update({cls.__name__: cls for cls in widget_classes().values()})
+__all__ = sorted(["static_files", "widget_classes", *(cls.__name__ for cls in widget_classes().values())])  # noqa: PLE0605

@@ -1,14 +1,16 @@
 // Advantage of each key: the gradient that comes from above, what each score receives of it, and one step along it.
-import { softmax, output, valued, credit, steps } from "laws";
+import { softmax, output, valued, credit, passed, steps } from "laws";
 import { awaken, bars, color, dot, handle, leaders, mount, panel, put, show, svg, triangle } from "./shared.js";
 
 function compute({ tau, eta, gradient, scores, value }) {
   const count = scores.length;
   const { weights } = softmax(tau, count, scores);
   const { utilities } = valued(gradient, value, count, gradient.length);
-  const moved = steps(tau, eta, count, scores, weights, utilities);
+  const { baseline, advantages } = credit(count, weights, utilities);
+  const { gradients } = passed(tau, count, weights, advantages);
+  const moved = steps(tau, eta, count, scores, gradients, advantages);
   return {
-    weights, utilities, output: output(weights, value, count, gradient.length).output, ...credit(tau, count, weights, utilities),
+    weights, utilities, output: output(weights, value, count, gradient.length).output, baseline, advantages, gradients,
     plain: softmax(tau, count, moved.plain).weights, natural: softmax(tau, count, moved.natural).weights,
   };
 }

@@ -1,16 +1,13 @@
 """Advantage of each key: an upstream gradient turned into the scores' gradient, and one step along it."""
 
 import numpy as np
-from sympy import IndexedBase
 
-from attnlib import backward, figures, formulas
+from attnlib import backward, figures
 from attnlib.codegen import Law
-from attnlib.formulas import alpha, c, d, eta, g, i, n, s, tau, u, v, w
+from attnlib.formulas import backward as formulas
+from attnlib.formulas import d, eta, g, layer, n, s, tau, transport, u, v, w
 from attnlib.layer import softmax
 from attnlib.widgets.base import Quantity, Widget
-
-_weight = formulas.weight.subs(alpha, 1 / tau)
-_A, _delta = IndexedBase("A", real=True), IndexedBase("delta", real=True)
 
 
 class KeyAdvantage(Widget):
@@ -39,45 +36,25 @@ class KeyAdvantage(Widget):
     kind = "backward"
     title = "Advantage of each key"
     laws = (
-        Law("softmax", (tau, n, s), {"weights": (_weight, (i, 1, n))}),
-        Law("output", (w, v, n, d), {"output": (formulas.output, (c, 1, d))}),
-        Law("valued", (g, v, n, d), {"utilities": (formulas.utility, (i, 1, n))}),
-        Law(
-            "credit",
-            (tau, n, w, u),
-            {
-                "baseline": formulas.baseline,
-                "advantages": (formulas.advantage, (i, 1, n)),
-                "gradients": (formulas.score_gradient, (i, 1, n)),
-            },
-        ),
+        Law("softmax", (tau, n, s), weights=transport.plan),
+        Law("output", (w, v, n, d), output=layer.output),
+        Law("valued", (g, v, n, d), utilities=formulas.utility),
+        Law("credit", (n, w, u), baseline=formulas.baseline, advantages=formulas.advantage),
+        Law("passed", (tau, n, w, formulas.advantages), gradients=formulas.score_gradient),
         Law(
             "steps",
-            (tau, eta, n, s, w, u),
-            {
-                "plain": (s[i] - eta * formulas.score_gradient, (i, 1, n)),
-                "natural": (s[i] - eta * tau * formulas.advantage, (i, 1, n)),
-            },
+            (tau, eta, n, s, formulas.gradients, formulas.advantages),
+            plain=formulas.plain_step,
+            natural=formulas.natural_step,
         ),
     )
-    formula = (
-        (w[i], _weight),
-        (u[i], formulas.utility),
-        (_A[i], formulas.advantage),
-        (_delta[i], w[i] * _A[i] / tau),
-        (IndexedBase("s^plain")[i], s[i] - eta * _delta[i]),
-        (IndexedBase("s^natural")[i], s[i] - eta * tau * _A[i]),
-    )
-    legend = (
-        ["s", "s", "scores"],
-        ["tau", "τ", "temperature"],
-        ["w", "w", "weights"],
-        ["v", "v", "values"],
-        ["g", "g", "upstream gradient"],
-        ["u", "u", "utilities"],
-        ["A", "A", "advantages"],
-        ["delta", "δ", "scores’ gradient ∂ℒ/∂s"],
-        ["eta", "η", "step size"],
+    shown = (
+        transport.plan,
+        formulas.utility,
+        formulas.advantage,
+        formulas.score_gradient,
+        formulas.plain_step,
+        formulas.natural_step,
     )
 
     tau = Quantity(1.0, low=0.2, high=4, label="τ")
@@ -120,6 +97,11 @@ class KeyAdvantage(Widget):
     def natural(self):
         """The weights after one step of size η against the natural gradient, shape (3,)."""
         return softmax(np.array(self.scores) - self.eta * self.tau * self.advantages, temperature=self.tau)
+
+    def results(self):
+        """Weights, output, utilities, advantages, the scores' gradient, and the weights after either step."""
+        names = ("weights", "output", "utilities", "advantages", "gradients", "plain", "natural")
+        return {name: getattr(self, name) for name in names}
 
     def draw(self, left, right):
         at = np.arange(3)

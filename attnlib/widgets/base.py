@@ -8,67 +8,72 @@ from typing import ClassVar
 
 import anywidget
 import numpy as np
+import sympy as sp
 import traitlets
-from sympy.printing.mathml import MathMLPresentationPrinter
 
 from attnlib import figures
-from attnlib.codegen import JAVASCRIPT_LOOPS, Law, PositiveFirst
+from attnlib.codegen import JAVASCRIPT_LOOPS, Law, declared_names
+from attnlib.formulas import MEANINGS, Formula, Weight
+from attnlib.formulas.symbols import w
+from attnlib.printing import letter, mathml
+from attnlib.proof import Index
 
 
 def _source(name: str) -> str:
     return resources.files("attnlib.widgets").joinpath(name).read_text("utf-8")
 
 
+_IMPORT = re.compile(r'^import\s+\{([^}]*)\}\s+from\s+"([^"]+)";\n', re.MULTILINE)
+
+
 def _script(kind: str, laws: tuple[Law, ...]) -> str:
-    """One script from the laws, what widgets share, and the widget's own part: live widgets cannot import files."""
-    parts = [JAVASCRIPT_LOOPS, *(law.javascript() for law in laws), _source("shared.js"), _source(f"{kind}.js")]
-    text = re.sub(r"^import .*\n", "", "\n".join(parts), flags=re.MULTILINE)
-    return re.sub(r"^export (?=const |function )", "", text, flags=re.MULTILINE)
+    """One script from the laws, what widgets share, and the widget's own part: live widgets cannot import files.
+
+    Raises
+    ------
+    ValueError
+        If an import is not one of a law or of what widgets share, or if two parts declare one name.
+    """
+    parts = {"laws": "\n".join([JAVASCRIPT_LOOPS, *(law.javascript() for law in laws)])}
+    parts |= {"./shared.js": _source("shared.js"), f"./{kind}.js": _source(f"{kind}.js")}
+    for file, text in parts.items():
+        for names, origin in _IMPORT.findall(text):
+            known = declared_names(parts[origin]) if origin in parts else set()
+            if unknown := {name.strip() for name in names.split(",")} - {""} - known:
+                raise ValueError(f"{file} imports {', '.join(sorted(unknown))} from {origin!r}, which cannot be bundled")
+    scripts = [_IMPORT.sub("", text) for text in parts.values()]
+    for number, text in enumerate(scripts):
+        if left := re.search(r"^import\b.*", text, re.MULTILINE):
+            raise ValueError(f"{list(parts)[number]} has an import that cannot be bundled: {left[0]}")
+        if twice := declared_names(text) & frozenset().union(*map(declared_names, scripts[:number])):
+            raise ValueError(f"{list(parts)[number]} declares again {', '.join(sorted(twice))}")
+    return re.sub(r"^export (?=(?:async )?(?:const|function)\b)", "", "\n".join(scripts), flags=re.MULTILINE)
 
 
-class _MathML(PositiveFirst, MathMLPresentationPrinter):
-    """MathML in which every symbol says which one it is, so that picture and formula can mark each other."""
-
-    def __init__(self, marked):
-        super().__init__({"fold_short_frac": False})
-        self._symbols = marked
-
-    def _marked(self, node, symbol):
-        if str(symbol) in self._symbols:
-            node.setAttribute("data-symbol", str(symbol))
-        return node
-
-    def _print_Symbol(self, expr, style="plain"):
-        return self._marked(super()._print_Symbol(expr, style), expr)
-
-    def _print_Indexed(self, expr):
-        node = self.dom.createElement("msub")
-        node.appendChild(super()._print_Symbol(expr.base.label))
-        row = self.dom.createElement("mrow")
-        for index in expr.indices:
-            row.appendChild(self._print(index))
-        node.appendChild(row)
-        return self._marked(node, expr.base.label)
+def _letters(formulas: tuple[Formula, ...]) -> list[list[str]]:
+    """The letters in some formulas, in the order in which they are met: name, how it is read, what it means."""
+    letters = {}
+    for part in (part for formula in formulas for side in (formula.letter, formula.expression) for part in _walk(side)):
+        if isinstance(part, Weight):
+            part = w
+        if isinstance(part, sp.Symbol | sp.IndexedBase) and not isinstance(part, Index) and part in MEANINGS:
+            letters.setdefault(str(part), [str(part), letter(part), MEANINGS[part]])
+    return list(letters.values())
 
 
-def mathml(equations, marked=()) -> str:
-    """Equations, pairs of a left and a right side, as MathML in which the symbols named in `marked` can be found."""
-    printer = _MathML(marked)
-
-    def one(left, right):
-        text = "<mo>=</mo>".join(printer._print(side).toxml() for side in (left, right))
-        text = text.replace("&ExponentialE;", "e").replace("&InvisibleTimes;", "\u2062")
-        return f'<math display="block"><mrow>{text}</mrow></math>'
-
-    return "".join(one(*pair) for pair in equations)
+def _walk(expr: sp.Basic):
+    """What an expression is made of, in the order of reading, without the range of a sum and the inside of an array."""
+    yield expr
+    inner = (expr.function,) if isinstance(expr, sp.Sum) else (expr.base,) if isinstance(expr, sp.Indexed) else expr.args
+    for part in () if isinstance(expr, sp.IndexedBase) else inner:
+        yield from _walk(part)
 
 
 class Quantity(traitlets.TraitType):
-    """A number, a list of numbers or a list of points, each within a range.  Arrays are welcome; lists are kept.
+    """A number, a tuple of numbers or a tuple of points, each within a range.  Arrays and lists are welcome.
 
-    A number whose step is its whole range is a switch: it is one end of the range or the other. The slider of a
-    logarithmic number moves by powers of two; its step is in doublings. `symbol` is its symbol in the formula, where
-    that is not its name.
+    The slider of a logarithmic number moves by powers of two; its step is in doublings. `symbol` is its letter in the
+    formula, where that is not its name.
 
     Raises `traitlets.TraitError` that names the trait, what was expected and what came.
     """
@@ -102,21 +107,47 @@ class Quantity(traitlets.TraitType):
         # A widget's number of keys is settled when it is made: its marks are drawn once.
         count = (len(obj._initial[self.name]),) if self.per_key and obj._initial else array.shape[:1]
         shape = (*count, *self.shape[1:]) if self.per_key else self.shape
-        switch = quantity["step"] == high - low and "logarithmic" not in quantity
-        fits = (array == low) | (array == high) if switch else (array >= low) & (array <= high)
-        if array.shape != shape or not fits.all():
+        if array.shape != shape or not self._fits(array).all():
             kind = ["a number", "numbers", "points"][len(self.shape)]
             size = f" of shape {shape}" if shape else ""
-            reach = f"{low} or {high}" if switch else f"{kind}{size} within [{low}, {high}]"
-            raise traitlets.TraitError(f"{self.name} must be {reach}; got {value!r}")
-        return array.tolist()
+            raise traitlets.TraitError(f"{self.name} must be {kind}{size} within {self._reach}; got {value!r}")
+        return _frozen(array.tolist())
+
+    def _fits(self, array):
+        low, high = (self.metadata["quantity"][end] for end in ("low", "high"))
+        return (array >= low) & (array <= high)
+
+    @property
+    def _reach(self):
+        return "[{low}, {high}]".format(**self.metadata["quantity"])
+
+
+class Switch(Quantity):
+    """A quantity that is 0 or 1: off or on."""
+
+    def __init__(self, default: int = 0, *, label: str = "", symbol: str | None = None):
+        super().__init__(float(default), low=0, high=1, step=1, label=label, symbol=symbol)
+        self.metadata["quantity"]["switch"] = True
+
+    def _fits(self, array):
+        return (array == 0) | (array == 1)
+
+    @property
+    def _reach(self):
+        return "{0, 1}"
+
+
+def _frozen(value):
+    """Lists as tuples: a state is replaced, never changed in place, so every change is checked and seen."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 class Widget(anywidget.AnyWidget):
     """The base of the book's widgets.
 
-    A subclass names its kind (its front end is `kind.js`), its laws, title, formula and legend, declares its inputs as
-    `Quantity` traits, and implements `draw` and `describe`.
+    A subclass names its kind (its front end is `kind.js`), its title, the laws that it runs and, of these, the formulas
+    that it shows; it declares its inputs as `Quantity` and `Switch` traits, and implements `results`, `draw` and
+    `describe`.  The equations and their legend are read from the formulas.
 
     Parameters
     ----------
@@ -131,8 +162,7 @@ class Widget(anywidget.AnyWidget):
     kind: ClassVar[str]
     laws: ClassVar[tuple[Law, ...]]
     title: ClassVar[str]
-    formula: ClassVar[tuple]
-    legend: ClassVar[tuple]
+    shown: ClassVar[tuple[Formula, ...]]
     page_data: ClassVar[tuple] = ()  # further synced traits that a page without a kernel needs
 
     _presets = traitlets.List().tag(sync=True)
@@ -144,6 +174,9 @@ class Widget(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **options):
         if "kind" in vars(cls):  # not for the classes that traitlets makes of ours when it adds a trait
+            run = [formula for law in cls.laws for formula in law.formulas.values()]
+            if idle := [formula.name for formula in cls.shown if formula not in run]:
+                raise ValueError(f"{cls.__name__} shows what none of its laws runs: {', '.join(idle)}")
             cls._esm = _script(cls.kind, cls.laws) + "\nexport default { render };\n"
             cls._css = _source("widget.css")
         super().__init_subclass__(**options)
@@ -162,10 +195,15 @@ class Widget(anywidget.AnyWidget):
             raise ValueError(
                 f"name must be letters, digits and hyphens, a letter first, for it is in links; got {name!r}"
             )
+        legend = _letters(self.shown)
         super().__init__(
             _quantities={key: trait.metadata["quantity"] for key, trait in quantities.items()},
-            _formula=mathml(self.formula, {symbol for symbol, _letter, _text in self.legend}),
-            _legend=list(self.legend),
+            _formula=mathml(
+                [(formula.letter, formula.expression) for formula in self.shown],
+                {name for name, _letter, _meaning in legend},
+                [formula.says for formula in self.shown],
+            ),
+            _legend=legend,
             _title=self.title,
             **state,
         )
@@ -182,6 +220,10 @@ class Widget(anywidget.AnyWidget):
         """The inputs, by name."""
         return {key: getattr(self, key) for key in self._quantities}
 
+    def results(self) -> dict:
+        """What the picture shows, by the library: numbers and arrays, under the names that the front end gives them."""
+        raise NotImplementedError
+
     def draw(self, *axes):
         """Draw the state on two matplotlib axes, for print and for pages without scripts."""
         raise NotImplementedError
@@ -191,9 +233,9 @@ class Widget(anywidget.AnyWidget):
         raise NotImplementedError
 
     def _still(self) -> str:
-        made, axes = figures.figure(6.6, 3.4, 2)
+        picture, axes = figures.figure(6.6, 3.4, 2)
         self.draw(*axes)
-        return figures.svg(made, f"{self.title}. {self.describe()}")
+        return figures.svg(picture, f"{self.title}. {self.describe()}")
 
     def _repr_mimebundle_(self, **options):
         data, metadata = super()._repr_mimebundle_(**options)
@@ -213,14 +255,17 @@ class Widget(anywidget.AnyWidget):
 _PAGE_STATE = ("_presets", "_initial", "_quantities", "_formula", "_legend", "_title")
 
 
+def widget_classes() -> dict[str, type[Widget]]:
+    """Every widget of the book, by its kind."""
+    return {cls.kind: cls for cls in Widget.__subclasses__()}
+
+
 def static_files() -> dict[str, str]:
     """What a static site serves for its widgets, by file name: one script a widget, one style sheet.
 
     Plain scripts, not modules: browsers load no module from a disk, where a lecturer's copy of the site may be.
     """
     frame = '(() => {{\n"use strict";\n{script}\nawaken("{kind}", render);\n}})();\n'
-    files = {
-        f"{cls.kind}.js": frame.format(script=_script(cls.kind, cls.laws), kind=cls.kind)
-        for cls in Widget.__subclasses__()
-    }
+    scripts = {kind: _script(kind, cls.laws) for kind, cls in widget_classes().items()}
+    files = {f"{kind}.js": frame.format(script=script, kind=kind) for kind, script in scripts.items()}
     return files | {"widget.css": _source("widget.css")}

@@ -1,16 +1,14 @@
 """Block pooling: keys in four blocks, merged in any order that the reader drags; the answer does not move."""
 
 import numpy as np
-from sympy import IndexedBase, Symbol, exp, sqrt
 
-from attnlib import figures, formulas, likelihood
+from attnlib import figures, likelihood
 from attnlib.codegen import Law
-from attnlib.formulas import averages, i, j, n, over_keys, sums, top, tops
+from attnlib.formulas import length as formulas
+from attnlib.formulas import n
 from attnlib.widgets.base import Quantity, Widget
 
 LETTERS = "ABCD"
-_M, _sum = Symbol("M", real=True), Symbol("ℓ", positive=True)  # of what is merged
-_w, _total = IndexedBase("w"), Symbol("total", positive=True)
 
 
 class BlockPooling(Widget):
@@ -44,28 +42,14 @@ class BlockPooling(Widget):
     laws = (
         Law(
             "merged",
-            (n, top, tops, sums, averages),
-            {
-                "total": formulas.merged_sum,
-                "weights": (formulas.merged_share, (i, 1, n)),
-                "average": formulas.merged_average,
-            },
+            (n, formulas.top, formulas.tops, formulas.sums, formulas.averages),
+            total=formulas.merged_sum,
+            weights=formulas.merged_share,
+            average=formulas.merged_average,
         ),
-        Law("width", (top, _total), {"deviation": exp(-top / 2) / sqrt(_total)}),
+        Law("width", (formulas.top, formulas.total), deviation=formulas.merged_deviation),
     )
-    formula = (
-        (_sum, formulas.merged_sum.subs(top, _M)),
-        (_w[j], exp(tops[j] - _M) * sums[j] / _sum),
-        (Symbol("o"), over_keys(_w[j] * averages[j])),
-        (Symbol("sigma") ** 2, exp(-_M) / _sum),
-    )
-    legend = (
-        ["M", "M", "largest score"],
-        ["ℓ", "ℓ", "sum of exponentials, relative to M"],
-        ["o", "o", "average"],
-        ["w", "w", "share of the precision"],
-        ["sigma", "σ²", "variance"],
-    )
+    shown = (formulas.merged_sum, formulas.merged_share, formulas.merged_average, formulas.merged_deviation)
 
     reach = Quantity(2.0, low=0, high=8, label="reach")
     places = Quantity([1.0, 2.0, 4.0, 7.5], low=0, high=8)
@@ -155,6 +139,11 @@ class BlockPooling(Widget):
     def answer(self):
         """The average that is left when all have merged."""
         return self.averages[-1]
+
+    def results(self):
+        """What each of the seven estimates keeps and shares, how high the mergers are, which stand, and the answer."""
+        names = ("tops", "sums", "averages", "weights", "deviations", "heights", "answer")
+        return {name: getattr(self, name) for name in names} | {"standing": np.array(self.standing)}
 
     def draw(self, left, right):
         middle = list(self.places)

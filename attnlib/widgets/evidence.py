@@ -1,20 +1,15 @@
 """KL budget: how far the weights may leave ignorance, what that buys, and what one more nat would cost."""
 
 import numpy as np
-from sympy import Symbol, exp, log
 
-from attnlib import evidence, figures, formulas
+from attnlib import evidence, figures
 from attnlib.codegen import Law
-from attnlib.formulas import beta, i, j, n, over_keys, rho, s, w
+from attnlib.formulas import beta, n, rho, s
+from attnlib.formulas import evidence as formulas
 from attnlib.layer import softmax
 from attnlib.maxent import kl_divergence
 from attnlib.widgets.base import Quantity, Widget
 
-_top, _error = Symbol("top", real=True), Symbol("error", positive=True)
-_masses = over_keys(exp(beta * (s[j] - _top)))
-_expected = over_keys(s[j] * exp(beta * (s[j] - _top))) / _masses
-_spent = beta * over_keys((s[j] - _top) * exp(beta * (s[j] - _top))) / _masses - log(_masses / n)
-_weight = formulas.weight.subs(formulas.alpha, beta)
 
 
 class KLBudget(Widget):
@@ -38,20 +33,17 @@ class KLBudget(Widget):
     kind = "evidence"
     title = "KL budget"
     laws = (
-        Law("softmax", (beta, n, s), {"weights": (_weight, (i, 1, n))}),
-        Law("bought", (beta, n, s, _top), {"spent": _spent, "expectation": _expected, "price": 1 / beta}),
-        Law("testing", (_error, rho), {"draws": log(1 / _error) / rho}),
+        Law("softmax", (beta, n, s), weights=formulas.weight),
+        Law(
+            "bought",
+            (beta, n, s, formulas.top),
+            spent=formulas.spent,
+            expectation=formulas.expectation,
+            price=formulas.price,
+        ),
+        Law("testing", (formulas.error, rho), draws=formulas.draws),
     )
-    formula = (
-        (w[i], _weight),
-        (rho, over_keys(w[j] * log(n * w[j]))),
-    )
-    legend = (
-        ["s", "s", "scores"],
-        ["beta", "β", "inverse temperature, 1/price"],
-        ["w", "w", "weights"],
-        ["rho", "ρ", "budget that is spent"],
-    )
+    shown = (formulas.weight, formulas.spent)
 
     budget = Quantity(0.3, low=0, high=2.8, label="ρ")
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3, per_key=True)
@@ -87,6 +79,11 @@ class KLBudget(Widget):
     def draws(self):
         """About how many keys must be drawn from the weights until equal weights are rejected."""
         return float(evidence.samples_to_reject(self.weights, error=self.error))
+
+    def results(self):
+        """Weights, the budget that is spent, what it buys, its price, and the draws until equal weights are rejected."""
+        names = ("weights", "spent", "expectation", "price", "draws")
+        return {name: getattr(self, name) for name in names}
 
     def draw(self, left, right):
         at = np.arange(len(self.scores))

@@ -1,11 +1,10 @@
 """The query plane: keys, values and a query as points; drag any of them and watch scores, weights and output."""
 
 import numpy as np
-from sympy import IndexedBase
 
-from attnlib import figures, formulas
+from attnlib import figures
 from attnlib.codegen import Law
-from attnlib.formulas import alpha, c, d, i, k, n, q, s, v, w
+from attnlib.formulas import alpha, d, k, layer, n, q, s, v, w
 from attnlib.layer import attention, scores, softmax
 from attnlib.widgets.base import Quantity, Widget
 
@@ -37,24 +36,11 @@ class QueryPlane(Widget):
     kind = "layer"
     title = "The query plane"
     laws = (
-        Law("scores", (q, k, n, d), {"scores": (formulas.score, (i, 1, n))}),
-        Law("softmax", (alpha, n, s), {"weights": (formulas.weight, (i, 1, n))}),
-        Law("output", (w, v, n, d), {"output": (formulas.output, (c, 1, d))}),
+        Law("scores", (q, k, n, d), scores=layer.score),
+        Law("softmax", (alpha, n, s), weights=layer.weight),
+        Law("output", (w, v, n, d), output=layer.output),
     )
-    formula = (
-        (s[i], formulas.score),
-        (w[i], formulas.weight),
-        (IndexedBase("o")[c], formulas.output),
-    )
-    legend = (
-        ["q", "q", "query"],
-        ["k", "k", "keys"],
-        ["s", "s", "scores"],
-        ["alpha", "α", "inverse temperature"],
-        ["w", "w", "weights"],
-        ["v", "v", "values"],
-        ["o", "o", "output"],
-    )
+    shown = (layer.score, layer.weight, layer.output)
 
     alpha = Quantity(1.0, low=0, high=8, label="α")
     query = Quantity([1.2, 0.8], low=-3, high=3)
@@ -75,6 +61,10 @@ class QueryPlane(Widget):
     def output(self):
         """The weighted mean of the values, shape (2,)."""
         return attention(np.array([self.query]), np.array(self.key), np.array(self.value), scale=self.alpha)[0]
+
+    def results(self):
+        """Scores, weights and output."""
+        return {"scores": self.scores, "weights": self.weights, "output": self.output}
 
     def draw(self, left, right):
         weights, output = self.weights, self.output

@@ -1,5 +1,5 @@
 // Scaling with sequence length: bytes held, operations, bytes moved and time; predicted, recorded, and measured here.
-import { counted, limits, roofline } from "laws";
+import { counted, limits, moved, roofline } from "laws";
 import { awaken, color, handle, html, mount, panel, put, svg } from "./shared.js";
 
 const SETTINGS = ["head_dim", "heads", "bytes_per_number"];
@@ -16,13 +16,17 @@ function human(number, unit) {
   return `${Number((number / 1000 ** at).toPrecision(3))} ${steps[at + 3]}${unit}`;
 }
 
+/** What is counted at a length and these settings. */
+const count = (model, length, settings) => counted(length, ...settings, model.get("_query_block"));
+
 const least = (one, pace) => WAYS.map((way) => roofline(one.flops, one[`${way}_traffic`], pace.flops_per_second, pace.bytes_per_second).seconds);
 
 function compute(state, model) {
-  const one = counted(...whole(state));
+  const [length, ...settings] = whole(state);
+  const one = count(model, length, settings);
   const reach = model.get("_machines").map(([, capacity]) => limits(capacity, ...whole(state, SETTINGS)));
   return {
-    ...one, traffic: WAYS.map((way) => one[`${way}_traffic`]), intensity: WAYS.map((way) => one[`${way}_intensity`]),
+    ...one, traffic: WAYS.map((way) => one[`${way}_traffic`]), intensity: WAYS.map((way) => moved(one.flops, one[`${way}_traffic`]).intensity),
     seconds: least(one, model.get("rates")), naive_limits: reach.map(({ naive }) => naive), streaming_limits: reach.map(({ streaming }) => streaming),
   };
 }
@@ -117,7 +121,7 @@ function build({ state, change, model }) {
   };
   const redraw = () => {
     const pace = model.get("rates");
-    const made = POWERS.map((power) => counted(2 ** power, ...whole(state(), SETTINGS)));
+    const made = POWERS.map((power) => count(model, 2 ** power, whole(state(), SETTINGS)));
     WAYS.forEach((way, at) => {
       lines.held[at](made.map((one) => one[`${way}_held`]));
       lines.traffic[at](made.map((one) => one[`${way}_traffic`]));

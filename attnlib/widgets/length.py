@@ -4,11 +4,11 @@ import threading
 
 import numpy as np
 import traitlets
-from sympy import Max, Symbol, sqrt
 
-from attnlib import figures, formulas
+from attnlib import figures
 from attnlib.codegen import Law
-from attnlib.formulas import bandwidth, d, heads, length, number_size, speed, tile
+from attnlib.formulas import d, head_count, number_size, sequence_length
+from attnlib.formulas import length as formulas
 from attnlib.length import METHODS, cost, measurements, rates
 from attnlib.widgets.base import Quantity, Widget
 
@@ -16,9 +16,6 @@ TILE = 128  # as `cost` has it
 MACHINES = {"phone": 8e9, "laptop": 16e9, "workstation": 64e9, "H200": 141e9}  # bytes, by the vendors' figures
 DTYPES = {2: "float16", 4: "float32", 8: "float64"}
 NOMINAL = {"flops_per_second": 1e11, "bytes_per_second": 2e10, "machine": "a machine assumed to do 100 GFLOP/s"}
-_flops, _traffic, _capacity = (Symbol(name, positive=True) for name in "FQC")
-_streaming_traffic = formulas.streaming_traffic.subs(tile, TILE)
-_per_head = 2 * number_size * heads  # bytes that one more query, and one more key for all queries, take
 
 
 class LengthScaling(Widget):
@@ -52,45 +49,31 @@ class LengthScaling(Widget):
 
     kind = "length"
     title = "Scaling with sequence length"
-    page_data = ("points", "rates", "_methods", "_machines")
+    page_data = ("points", "rates", "_methods", "_machines", "_query_block")
     laws = (
         Law(
             "counted",
-            (length, d, heads, number_size),
-            {
-                "flops": formulas.flops,
-                "naive_held": formulas.naive_held,
-                "streaming_held": formulas.streaming_held,
-                "naive_traffic": formulas.naive_traffic,
-                "streaming_traffic": _streaming_traffic,
-                "naive_intensity": formulas.flops / formulas.naive_traffic,
-                "streaming_intensity": formulas.flops / _streaming_traffic,
-            },
+            (sequence_length, d, head_count, number_size, formulas.query_block),
+            flops=formulas.flops,
+            naive_held=formulas.naive_held,
+            streaming_held=formulas.streaming_held,
+            naive_traffic=formulas.naive_traffic,
+            streaming_traffic=formulas.streaming_traffic,
         ),
-        Law("roofline", (_flops, _traffic, speed, bandwidth), {"seconds": Max(_flops / speed, _traffic / bandwidth)}),
+        Law("moved", (formulas.operations, formulas.traffic), intensity=formulas.intensity),
+        Law(
+            "roofline",
+            (formulas.operations, formulas.traffic, formulas.speed, formulas.bandwidth),
+            seconds=formulas.roofline,
+        ),
         Law(
             "limits",
-            (_capacity, d, heads, number_size),
-            {"naive": sqrt(d**2 + _capacity / _per_head) - d, "streaming": _capacity / (_per_head * (2 * d + 1))},
+            (formulas.capacity, d, head_count, number_size),
+            naive=formulas.naive_limit,
+            streaming=formulas.streaming_limit,
         ),
     )
-    formula = (
-        (Symbol("F"), formulas.flops),
-        (Symbol("N"), formulas.naive_held),
-        (Symbol("S"), formulas.streaming_held),
-        (Symbol("t"), Max(Symbol("F") / speed, Symbol("Q") / bandwidth, evaluate=False)),
-    )
-    legend = (
-        ["T", "T", "queries and keys"],
-        ["d", "d", "coordinates"],
-        ["h", "h", "heads"],
-        ["b", "b", "bytes a number"],
-        ["F", "F", "operations"],
-        ["N", "N", "bytes held, naive"],
-        ["S", "S", "bytes held, streaming"],
-        ["Q", "Q", f"bytes moved; streaming, {TILE} queries at a time"],
-        ["t", "t", "least time, at R operations and B bytes a second"],
-    )
+    shown = (formulas.flops, formulas.naive_held, formulas.streaming_held, formulas.roofline)
 
     length = Quantity(4096.0, low=2**6, high=2**20, step=1, logarithmic=True, label="T", symbol="T")
     head_dim = Quantity(64.0, low=16, high=256, step=1, logarithmic=True, label="d", symbol="d")
@@ -100,6 +83,7 @@ class LengthScaling(Widget):
     points = traitlets.List().tag(sync=True)
     rates = traitlets.Dict().tag(sync=True)
     progress = traitlets.Dict({"running": False, "done": 0, "of": 1, "says": ""}).tag(sync=True)
+    _query_block = traitlets.Int(TILE).tag(sync=True)
     _methods = traitlets.List(list(METHODS)).tag(sync=True)
     _machines = traitlets.List([list(one) for one in MACHINES.items()]).tag(sync=True)
 
@@ -165,7 +149,7 @@ class LengthScaling(Widget):
         return self._limits("streaming")
 
     def _limits(self, which):
-        law = self.laws[2].numpy()
+        law = self.laws[3].numpy()
         return np.array([law(capacity, *self._whole[1:])[which] for capacity in MACHINES.values()], dtype=float)
 
     def measure(self, method, *, time_limit=20.0, memory_limit=2e9):
@@ -232,10 +216,15 @@ class LengthScaling(Widget):
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 self.progress = self.progress | {"says": str(error)}
 
+    def results(self):
+        """What is counted and predicted at these settings."""
+        names = ("flops", "naive_held", "streaming_held", "traffic", "intensity", "naive_limits", "streaming_limits")
+        return {name: getattr(self, name) for name in names}
+
     def draw(self, left, right):
-        law, roof = (law.numpy() for law in self.laws[:2])
+        law, _, roof, _ = (law.numpy() for law in self.laws)
         grid = 2.0 ** np.arange(6, 21)
-        made = [law(keys, *self._whole[1:]) for keys in grid]
+        made = [law(keys, *self._whole[1:], TILE) for keys in grid]
         for which, color, style in (("naive", figures.KEYS[1], "-"), ("streaming", figures.KEYS[0], "--")):
             left.loglog(grid, [one[f"{which}_held"] for one in made], style, color=color, label=which)
             pace = self.rates["flops_per_second"], self.rates["bytes_per_second"]

@@ -2,11 +2,11 @@
 
 import numpy as np
 from scipy.stats import norm
-from sympy import IndexedBase, Symbol, sqrt
 
-from attnlib import figures, formulas, likelihood
+from attnlib import figures, likelihood
 from attnlib.codegen import Law
-from attnlib.formulas import alpha, i, j, kappa, mean, n, s, spread, v, w, x
+from attnlib.formulas import alpha, kappa, layer, mean, n, s, spread, v, x
+from attnlib.formulas import likelihood as formulas
 from attnlib.layer import softmax
 from attnlib.widgets.base import Quantity, Widget
 
@@ -35,36 +35,18 @@ class VarianceAgainstScore(Widget):
     kind = "likelihood"
     title = "Gaussian variance against score"
     laws = (
-        Law("density", (x, mean, spread), {"density": formulas.density}),
-        Law(
-            "readings",
-            (alpha, kappa, n, s),
-            {"variances": (formulas.variance, (i, 1, n)), "deviations": (sqrt(formulas.variance), (i, 1, n))},
-        ),
+        Law("density", (x, mean, spread), density=formulas.density),
+        Law("readings", (alpha, kappa, n, s), variances=formulas.variance, deviations=formulas.deviation),
         Law(
             "pooled",
             (alpha, kappa, n, s, v),
-            {
-                "weights": (formulas.weight, (i, 1, n)),
-                "estimate": formulas.estimate,
-                "deviation": formulas.standard_deviation,
-            },
+            weights=layer.weight,
+            estimate=formulas.estimate,
+            deviation=formulas.standard_deviation,
         ),
     )
-    formula = (
-        (IndexedBase("sigma")[i] ** 2, formulas.variance),
-        (w[i], formulas.weight),
-        (Symbol("μ̂"), formulas.over_keys(w[j] * v[j])),
-    )
-    legend = (
-        ["s", "s", "scores"],
-        ["alpha", "α", "inverse temperature"],
-        ["kappa", "κ", "precision at score zero"],
-        ["sigma", "σᵢ²", "variances"],
-        ["w", "w", "weights"],
-        ["v", "v", "values"],
-        ["μ̂", "μ̂", "estimate"],
-    )
+    shown = (formulas.variance, layer.weight, formulas.estimate)
+    precise = ("weights", "variances", "deviation")
 
     alpha = Quantity(1.0, low=0, high=3, label="α")
     kappa = Quantity(1.0, low=0.1, high=10, label="κ")
@@ -92,6 +74,15 @@ class VarianceAgainstScore(Widget):
     def standard_deviation(self):
         """The estimate's standard deviation."""
         return float(np.exp(-self.estimate.log_precision / 2))
+
+    def results(self):
+        """Weights, variances, the estimate and its standard deviation."""
+        return {
+            "weights": self.weights,
+            "variances": self.variances,
+            "estimate": self.estimate.mean[0],
+            "deviation": self.standard_deviation,
+        }
 
     def draw(self, left, right):
         line = np.array([-3.2, 3.2])

@@ -1,17 +1,14 @@
 """Maximum-entropy dial: ask for an expected score, and see the most even weights that give it."""
 
 import numpy as np
-from sympy import Symbol, exp
 
-from attnlib import figures, formulas
+from attnlib import figures
 from attnlib.codegen import Law
-from attnlib.formulas import alpha, i, j, n, p, s, target, w, x
+from attnlib.formulas import alpha, layer, n, p, s, target, x
+from attnlib.formulas import maxent as formulas
 from attnlib.layer import softmax
 from attnlib.maxent import MaximumEntropy, entropy, maximum_entropy
 from attnlib.widgets.base import Quantity, Widget
-
-_dial, _low, _high, _dual = (Symbol(name, real=True) for name in ("dial", "s_min", "s_max", "D"))
-
 
 _APART = 1e-9  # scores nearer to each other count as equal
 
@@ -47,30 +44,16 @@ class MaximumEntropyDial(Widget):
     kind = "maxent"
     title = "Maximum-entropy dial"
     laws = (
-        Law("asked", (_dial, _low, _high), {"expectation": _low + _dial * (_high - _low)}),
-        Law("balance", (alpha, target, n, s), {"slope": formulas.dual_slope}),
-        Law("tilted", (alpha, n, s), {"weights": (formulas.weight, (i, 1, n)), "mean": formulas.expected_score}),
-        Law("bound", (alpha, target, n, s), {"dual": formulas.dual, "share": 1 / exp(formulas.dual)}),
-        Law("tangent", (alpha, target, _dual, x), {"height": _dual + alpha * (target - x)}),
-        Law("evenness", (n, p), {"entropy": formulas.entropy}),
+        Law("asked", (formulas.dial, formulas.lowest, formulas.highest), expectation=formulas.asked),
+        Law("balance", (alpha, target, n, s), slope=formulas.dual_slope),
+        Law("tilted", (alpha, n, s), weights=layer.weight, mean=layer.expected_score),
+        Law("bound", (alpha, target, n, s), dual=formulas.dual, share=formulas.exponential),
+        Law("tangent", (alpha, target, formulas.bound, x), height=formulas.tangent),
+        Law("evenness", (n, p), entropy=formulas.entropy),
     )
-    formula = (
-        (target, _low + _dial * (_high - _low)),
-        (w[i], formulas.weight),
-        (formulas.over_keys(w[j] * s[j]), target),
-        (Symbol("H"), formulas.entropy.xreplace({p[j]: w[j]})),
-        (_dual, formulas.dual),
-    )
-    legend = (
-        ["s", "s", "scores"],
-        ["t", "t", "expected score"],
-        ["w", "w", "weights"],
-        ["alpha", "α", "inverse temperature"],
-        ["H", "H", "entropy"],
-        ["D", "D", "dual"],
-    )
+    shown = (formulas.asked, layer.weight, layer.expected_score, formulas.entropy, formulas.dual)
 
-    dial = Quantity(0.75, low=0.02, high=0.98, label="dial")
+    dial = Quantity(0.75, low=0.02, high=0.98, label="dial", symbol="r")
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3, per_key=True)
 
     @property
@@ -98,6 +81,11 @@ class MaximumEntropyDial(Widget):
     def dual(self):
         """The dual at its minimum, log Z − αt; equal to the entropy."""
         return float(np.log(np.exp(self.alpha * (np.array(self.scores) - self.expectation)).sum()))
+
+    def results(self):
+        """The expected score, α, the weights, their entropy and the dual."""
+        names = ("expectation", "alpha", "weights", "entropy", "dual")
+        return {name: getattr(self, name) for name in names}
 
     def draw(self, left, right):
         for at, (score, weight) in enumerate(zip(self.scores, self.weights, strict=True)):

@@ -8,7 +8,8 @@ const BEYOND = 64; // an α that no reading within these ends can come from
 
 /** What α amounts to on the other roads. */
 function read(alpha, scores) {
-  const { spent, expectation } = bought(alpha, scores.length, scores, Math.max(...scores));
+  const { spent } = bought(alpha, scores.length, scores, Math.max(...scores));
+  const { expectation } = tilted(alpha, scores.length, scores);
   return { alpha, expectation, budget: Math.max(0, spent), temperature: inverse(alpha).temperature };
 }
 
@@ -26,7 +27,7 @@ function compute({ alpha, scores }) {
   const { expectation, budget, temperature } = now;
   return {
     ...now,
-    likelihood: precise(alpha, n, scores).weights,
+    likelihood: precise(alpha, 1, n, scores).weights,
     entropy: tilted(back.expectation(expectation, scores), n, scores).weights,
     spending: softmax(back.budget(budget, scores), n, scores).weights,
     weights: carried(temperature, n, scores, lowest(temperature, n, scores).least).weights,

@@ -1,19 +1,18 @@
 """Four roads at once: the same scores, one parameter read in four ways, and four sets of weights that never differ."""
 
 import numpy as np
-from sympy import Symbol, exp
 
-from attnlib import evidence, figures, formulas, likelihood, maxent, transport
+from attnlib import evidence, figures, likelihood, maxent, transport
 from attnlib.codegen import Law
-from attnlib.formulas import alpha, i, j, n, over_keys, rho, s, target, tau, w
+from attnlib.formulas import alpha, beta, kappa, layer, n, s, target, tau
+from attnlib.formulas import evidence as by_budget
+from attnlib.formulas import likelihood as by_likelihood
+from attnlib.formulas import maxent as by_entropy
+from attnlib.formulas import one_formula as formulas
+from attnlib.formulas import transport as by_transport
 from attnlib.layer import softmax
 from attnlib.widgets.base import Quantity, Widget
-from attnlib.widgets.evidence import KLBudget
-from attnlib.widgets.maxent import MaximumEntropyDial, most_even
-
-_shared = {law.name: law for cls in (MaximumEntropyDial, KLBudget) for law in cls.laws}
-_least = Symbol("least", real=True)
-_precision = formulas.precision / formulas.kappa
+from attnlib.widgets.maxent import most_even
 
 
 class FourRoads(Widget):
@@ -40,26 +39,16 @@ class FourRoads(Widget):
     kind = "one_formula"
     title = "Four roads, one formula"
     laws = (
-        Law("precise", (alpha, n, s), {"weights": (_precision / over_keys(_precision.subs(i, j)), (i, 1, n))}),
-        Law("lowest", (tau, n, s), {"least": -formulas.log_partition.subs(alpha, 1 / tau) * tau}),
-        Law("carried", (tau, n, s, _least), {"weights": (exp((s[i] + _least) / tau), (i, 1, n))}),
-        Law("inverse", (alpha,), {"temperature": 1 / alpha}),
-        *(_shared[name] for name in ("balance", "tilted", "bought", "softmax")),
+        Law("precise", (alpha, kappa, n, s), weights=by_likelihood.share),
+        Law("lowest", (tau, n, s), least=formulas.least_cost),
+        Law("carried", (tau, n, s, by_transport.least), weights=formulas.weight_from_cost),
+        Law("inverse", (alpha,), temperature=formulas.temperature),
+        Law("balance", (alpha, target, n, s), slope=by_entropy.dual_slope),
+        Law("tilted", (alpha, n, s), weights=layer.weight, expectation=layer.expected_score),
+        Law("bought", (beta, n, s, by_budget.top), spent=by_budget.spent),
+        Law("softmax", (beta, n, s), weights=by_budget.weight),
     )
-    formula = (
-        (w[i], formulas.weight),
-        (target, over_keys(w[j] * s[j])),
-        (rho, KLBudget.formula[1][1]),
-        (tau, 1 / alpha),
-    )
-    legend = (
-        ["s", "s", "scores"],
-        ["alpha", "α", "inverse temperature"],
-        ["t", "t", "expected score"],
-        ["rho", "ρ", "budget"],
-        ["tau", "τ", "temperature"],
-        ["w", "w", "weights"],
-    )
+    shown = (layer.weight, layer.expected_score, by_budget.spent, formulas.temperature)
 
     alpha = Quantity(1.0, low=0.2, high=5, label="α")
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3, per_key=True)
@@ -100,6 +89,19 @@ class FourRoads(Widget):
     def by_transport(self):
         """The cheapest plan at this temperature, shape (n,)."""
         return transport.plan(np.array(self.scores), temperature=self.temperature)
+
+    def results(self):
+        """The four readings, and the weights of the four roads."""
+        return {
+            "alpha": self.alpha,
+            "temperature": self.temperature,
+            "expectation": self.expectation,
+            "budget": self.budget,
+            "likelihood": self.by_likelihood,
+            "entropy": self.by_entropy,
+            "spending": self.by_budget,
+            "weights": self.by_transport,
+        }
 
     def draw(self, left, right):
         at = np.arange(len(self.scores))

@@ -1,150 +1,84 @@
-"""Temperature sharpening: the same scores at two temperatures, and over how many keys the weights are spread."""
+"""Temperature sharpening: scores and one temperature; weights, their entropy and over how many keys they are spread."""
 
 import numpy as np
-from sympy import IndexedBase, Pow, Symbol, cos, exp, log, pi, sqrt
 
-from attnlib import figures, formulas, maxent
+from attnlib import figures, maxent
 from attnlib.codegen import Law
-from attnlib.formulas import alpha, d, i, j, k, n, over_keys, p, q, w
+from attnlib.formulas import n, s, tau, transport
+from attnlib.formulas import temperature as formulas
 from attnlib.layer import softmax
 from attnlib.widgets.base import Quantity, Widget
 
-_z = IndexedBase("z", real=True)  # scores over sqrt(d): over their standard deviation, for fresh keys
-_gamma = Symbol("gamma", positive=True)
-_factor, _scaled = Symbol("r", positive=True), Symbol("scaled", nonnegative=True)
-_top, _chance, _turn = Symbol("top", real=True), Symbol("chance", positive=True), Symbol("turn", positive=True)
-_scaling = Pow(sqrt(d), 1 - _scaled, evaluate=False)
-_H = Symbol("H", real=True)
-
-
-def _weight(rate):
-    return 1 / over_keys(exp(rate * _factor * (_z[j] - _z[i])))
-
-
-_logit = alpha * _factor * (_z[j] - _top)
-_masses = over_keys(exp(_logit))
-_entropy = log(_masses) - over_keys(_logit * exp(_logit)) / _masses
-
 
 class TemperatureSharpening(Widget):
-    """The weights of the same scores at two inverse temperatures, and the number of keys that they are spread over.
+    """The weights of some scores at one temperature, and their entropy and effective number of keys at all.
 
     Parameters
     ----------
-    alpha, gamma : float in [1/16, 16]
-        The two inverse temperatures.
-    head_dim : float in [1, 256]
-        The number d of coordinates of query and keys.
-    scaled : 0 or 1
-        Whether the layer divides scores by sqrt(d).
+    tau : float in [1/16, 16]
+        The temperature.
     scores : n numbers within [-4, 4]
-        Scores over sqrt(d), which is the standard deviation of the scores of fresh keys. A layer that does not divide
-        multiplies them by r = sqrt(d).
     presets, name
         As in `Widget`.
 
     Examples
     --------
-    >>> sharp = TemperatureSharpening(scores=[2, 1, 0], alpha=1, gamma=4)
-    >>> sharp.weights.round(4), sharp.others.round(4), sharp.entropies.round(4)
-    (array([0.6652, 0.2447, 0.09  ]), array([9.817e-01, 1.800e-02, 3.000e-04]), array([0.8324, 0.093 ]))
+    >>> sharp = TemperatureSharpening(scores=[2, 1, 0], tau=0.25)
+    >>> sharp.weights.round(4), round(sharp.entropy, 4), round(sharp.effective, 4)
+    (array([9.817e-01, 1.800e-02, 3.000e-04]), 0.093, 1.0975)
     """
 
     kind = "temperature"
     title = "Temperature sharpening"
     laws = (
-        Law("scaling", (d, _scaled), {"factor": _scaling}),
-        Law("sharpened", (alpha, _factor, n, _z), {"weights": (_weight(alpha), (i, 1, n))}),
-        Law(
-            "evenness",
-            (alpha, _factor, n, _z, _top),
-            {"entropy": _entropy, "effective": exp(_entropy), "divergence": log(n) - _entropy},
-        ),
-        Law("gaussian", (_chance, _turn), {"number": sqrt(-2 * log(_chance)) * cos(2 * pi * _turn)}),
-        Law("drawn", (d, n, q, k), {"scores": (formulas.score / sqrt(d), (i, 1, n))}),
+        Law("softmax", (tau, n, s), weights=transport.plan),
+        Law("evenness", (tau, n, s, formulas.top), entropy=formulas.entropy, effective=formulas.effective_keys),
     )
-    formula = (
-        (w[i], _weight(alpha)),
-        (p[i], _weight(_gamma)),
-        (_factor, _scaling),
-        (_H, -over_keys(w[j] * log(w[j]))),
-    )
-    legend = (
-        ["z", "z", "scores over √d"],
-        ["alpha", "α", "inverse temperature, left"],
-        ["w", "w", "weights at α"],
-        ["gamma", "γ", "inverse temperature, right"],
-        ["p", "p", "weights at γ"],
-        ["d", "d", "coordinates"],
-        ["r", "r", "√d, or 1 if scaled"],
-        ["scaled", "scaled", "1: yes, 0: no"],
-        ["H", "H", "entropy; eᴴ effective keys, KL = log n − H"],
-    )
+    shown = (transport.plan, formulas.entropy, formulas.effective_keys)
 
-    alpha = Quantity(1.0, low=1 / 16, high=16, step=1 / 16, logarithmic=True, label="α")
-    gamma = Quantity(4.0, low=1 / 16, high=16, step=1 / 16, logarithmic=True, label="γ")
-    head_dim = Quantity(1.0, low=1, high=256, step=2, logarithmic=True, label="d", symbol="d")
-    scaled = Quantity(1.0, low=0, high=1, step=1, label="scaled: the layer divides scores by √d")
+    tau = Quantity(1.0, low=1 / 16, high=16, step=1 / 16, logarithmic=True, label="τ")
     scores = Quantity([2.0, 1.0, 0.0], low=-4, high=4, per_key=True)
 
     @property
-    def factor(self):
-        """What scores over sqrt(d) are multiplied by: 1 if the layer divides, sqrt(d) if not."""
-        return self.head_dim ** ((1 - self.scaled) / 2)
-
-    def _at(self, rate):
-        return softmax(rate * self.factor * np.array(self.scores))
-
-    @property
     def weights(self):
-        """The weights at alpha, shape (n,)."""
-        return self._at(self.alpha)
+        """softmax(scores / τ), shape (n,)."""
+        return softmax(np.array(self.scores), temperature=self.tau)
 
     @property
-    def others(self):
-        """The weights at gamma, shape (n,)."""
-        return self._at(self.gamma)
-
-    @property
-    def entropies(self):
-        """The entropies of both, shape (2,)."""
-        return maxent.entropy(np.stack([self.weights, self.others]))
+    def entropy(self):
+        """Their entropy, from 0 to log n."""
+        return float(maxent.entropy(self.weights))
 
     @property
     def effective(self):
-        """Over how many keys both are spread, shape (2,)."""
-        return maxent.effective_keys(np.stack([self.weights, self.others]))
+        """Over how many keys they are spread, from 1 to n."""
+        return float(maxent.effective_keys(self.weights))
 
-    @property
-    def divergences(self):
-        """The divergences of both from equal weights, shape (2,)."""
-        return maxent.kl_divergence(np.stack([self.weights, self.others]))
+    def results(self):
+        """Weights, entropy and effective number of keys."""
+        weights = np.where(self.weights < 1e-300, 0, self.weights)  # below, floats have fewer digits
+        return {"weights": weights, "entropy": self.entropy, "effective": self.effective}
 
     def draw(self, left, right):
-        at = np.arange(len(self.scores))
-        colors = [figures.KEYS[key % 8] for key in at]
-        left.bar(at + 0.8, self.weights, 0.36, color=colors)
-        left.bar(at + 1.2, self.others, 0.36, color=colors, alpha=0.5)
-        left.set(xlabel="key", xticks=at + 1, ylim=(0, 1), title="Weights at α, and (pale) at γ")
+        colors = [figures.KEYS[key % 8] for key in range(len(self.scores))]
+        left.vlines(self.scores, 0, self.weights, color=colors)
+        left.scatter(self.scores, self.weights, s=110, color=colors, zorder=3, clip_on=False)
+        for number, place in enumerate(zip(self.scores, self.weights, strict=True), 1):
+            left.text(*place, f"{number}", color=figures.PAPER, ha="center", va="center", fontsize=8, zorder=4)
+        left.set(xlabel="score", ylabel="weight", xlim=(-4.3, 4.3), ylim=(0, 1.05), title="Weight of each score")
         grid = np.geomspace(1 / 16, 16, 129)
-        spread = maxent.effective_keys(softmax(grid[:, None] * self.factor * np.array(self.scores)))
-        right.semilogx(grid, spread, color=figures.INK, base=2)
-        for rate, keys, letter in zip((self.alpha, self.gamma), self.effective, "αγ", strict=True):
-            right.plot(rate, keys, "o", color=figures.ACCENT)
-            right.annotate(letter, (rate, keys), xytext=(5, 5), textcoords="offset points", color=figures.ACCENT)
+        spread = softmax(np.array(self.scores) / grid[:, None])
+        right.semilogx(grid, maxent.effective_keys(spread), color=figures.INK, base=2, label="$e^H$ effective keys")
+        right.semilogx(grid, maxent.entropy(spread), color=figures.ACCENT, base=2, label="$H$ entropy")
+        right.plot([self.tau] * 2, [self.effective, self.entropy], "o", color=figures.INK)
         ticks = [1 / 16, 1 / 4, 1, 4, 16]
-        right.set(xlabel="inverse temperature", xticks=ticks, xticklabels=["1/16", "1/4", "1", "4", "16"])
-        right.set(ylim=(0.9, at.size * 1.05), title="Effective number of keys")
+        right.set(xlabel="temperature τ", xticks=ticks, xticklabels=["1/16", "1/4", "1", "4", "16"])
+        right.set(ylim=(-0.05, len(self.scores) * 1.08), title="How evenly, at every temperature")
+        right.legend(loc="upper left", fontsize=8)
 
     def describe(self):
-        def one(letter, rate, weights, place):
-            listed = ", ".join(f"key {at + 1} {weight:.4f}" for at, weight in enumerate(weights))
-            return (
-                f"At {letter} = {rate:.4g} the weights are {listed}: entropy {self.entropies[place]:.4f}, "
-                f"{self.effective[place]:.4f} effective keys, divergence from equal weights "
-                f"{self.divergences[place]:.4f}."
-            )
-
-        layer = f"d = {self.head_dim:g}, scores {'' if self.scaled else 'not '}divided by √d."
-        sides = one("α", self.alpha, self.weights, 0), one("γ", self.gamma, self.others, 1)
-        return " ".join([layer, *sides])
+        weights = ", ".join(f"key {number} {weight:.4f}" for number, weight in enumerate(self.weights, 1))
+        return (
+            f"At τ = {self.tau:.4g} the weights are {weights}: entropy {self.entropy:.4f}, "
+            f"{self.effective:.4f} effective keys."
+        )

@@ -1,19 +1,16 @@
 """The simplex of plans: every point of the triangle is a plan for three keys, and its cost shows how far it is off."""
 
 import numpy as np
-from sympy import Float, IndexedBase, Max, Min, Symbol, exp, log
 
-from attnlib import figures, formulas
+from attnlib import figures
 from attnlib.codegen import Law
-from attnlib.formulas import i, j, n, p, pi0, s, tau
+from attnlib.formulas import n, p, pi0, s, tau
+from attnlib.formulas import transport as formulas
 from attnlib.maxent import kl_divergence
 from attnlib.transport import objective, plan
-from attnlib.widgets.base import Quantity, Widget
+from attnlib.widgets.base import Quantity, Switch, Widget
 
 PRIOR = [0.1, 0.3, 0.6]
-_x, _y, _w = Symbol("x", real=True), Symbol("y", real=True), IndexedBase("w", positive=True)
-_second = Min(Max(_x - _y / 2, 0), 1 - _y)
-_above_zero = {log(p[j] / base[j]): log(Max(p[j], Float(1e-300)) / base[j]) for base in (pi0, _w)}  # so 0 log 0 is 0
 
 
 class PlanSimplex(Widget):
@@ -44,33 +41,21 @@ class PlanSimplex(Widget):
     kind = "transport"
     title = "The simplex of plans"
     laws = (
-        Law("place", (_x, _y), {"first": 1 - _y - _second, "second": _second, "third": _y}),
-        Law("cheapest", (tau, n, s, pi0), {"weights": (formulas.cheapest, (i, 1, n))}),
         Law(
-            "price",
-            (tau, n, s, pi0, p),
-            {
-                "cost": formulas.cost.xreplace(_above_zero),
-                "excess": formulas.cost.xreplace(_above_zero) - formulas.least_cost,
-            },
+            "place",
+            (formulas.across, formulas.height),
+            first=formulas.first_of_three,
+            second=formulas.second_of_three,
+            third=formulas.third_of_three,
         ),
-        Law("apart", (tau, n, p, _w), {"divergence": tau * formulas.divergence(p, _w).xreplace(_above_zero)}),
+        Law("cheapest", (tau, n, s, pi0), weights=formulas.plan_from_prior),
+        Law("price", (tau, n, s, pi0, p), cost=formulas.cost, excess=formulas.excess),
+        Law("apart", (tau, n, p, formulas.cheapest), divergence=formulas.dearness),
     )
-    formula = (
-        (Symbol("J(p)"), formulas.cost),
-        (_w[i], pi0[i] * exp(s[i] / tau) / formulas.over_keys(pi0[j] * exp(s[j] / tau))),
-        (Symbol("J(p)") - Symbol("J(w)"), tau * formulas.divergence(p, _w)),
-    )
-    legend = (
-        ["p", "p", "your plan"],
-        ["w", "w", "cheapest plan"],
-        ["s", "s", "scores"],
-        ["tau", "τ", "temperature"],
-        ["pi", "π", "prior"],
-    )
+    shown = (formulas.cost, formulas.plan_from_prior, formulas.dearness)
 
     tau = Quantity(1.0, low=0.1, high=5, label="τ")
-    prior = Quantity(0.0, low=0, high=1, step=1, label="Prior weights 0.1, 0.3, 0.6 in place of equal ones")
+    prior = Switch(label="Prior weights 0.1, 0.3, 0.6 in place of equal ones")
     point = Quantity([0.5, 0.4], low=0, high=1)
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3)
 
@@ -108,6 +93,11 @@ class PlanSimplex(Widget):
     def divergence(self):
         """The divergence of the plan from the cheapest one, times the temperature; it equals `excess`."""
         return self.tau * float(kl_divergence(self.plan, self.weights))
+
+    def results(self):
+        """The plan at the point, the cheapest one, and how much dearer the first is, twice."""
+        names = ("plan", "weights", "cost", "excess", "divergence")
+        return {name: getattr(self, name) for name in names}
 
     def draw(self, left, right):
         side = np.linspace(0, 1, 61)

@@ -1,0 +1,54 @@
+"""The most even weights for an expected score (chapter 03)."""
+
+from sympy import Symbol, exp, log
+
+from attnlib.formulas.formula import Formula
+from attnlib.formulas.symbols import LogOrZero, alpha, declare, j, over_keys, p, s, target, x
+
+dial = declare(Symbol("r", real=True), "dial")
+lowest, highest = (
+    declare(Symbol("s_min", real=True), "smallest score"),
+    declare(Symbol("s_max", real=True), "largest score"),
+)
+spread_out = declare(Symbol("H", real=True), "entropy")
+bound = declare(Symbol("D", real=True), "dual")
+
+asked = Formula(
+    "expected score that is asked for",
+    target,
+    lowest + dial * (highest - lowest),
+    "The dial goes from the smallest score to the largest.",
+)
+entropy = Formula(
+    "entropy",
+    spread_out,
+    -over_keys(p[j] * log(p[j])),
+    "How evenly the weights are spread; weights of zero count nothing.",
+    stable=-over_keys(p[j] * LogOrZero(p[j])),
+)
+dual = Formula(
+    "dual of the entropy",
+    bound,
+    log(over_keys(exp(alpha * s[j]))) - alpha * target,
+    "At every α it is above the entropy of all weights with this expected score; at the right one it is the largest.",
+    stable=log(over_keys(exp(alpha * (s[j] - target)))),
+)
+dual_slope = Formula(
+    "slope of the dual, times a positive sum",
+    Symbol("D'", real=True),
+    over_keys((s[j] - target) * exp(alpha * (s[j] - target))),
+    "It grows with α, and is zero where the weights have the expected score.",
+)
+exponential = Formula(
+    "exponential through the weights",
+    Symbol("w(t)", positive=True),
+    exp(-dual.expression),
+    "The weight that a key with the score t would have.",
+    stable=1 / over_keys(exp(alpha * (s[j] - target))),
+)
+tangent = Formula(
+    "tangent of the largest entropy",
+    Symbol("H(x)", real=True),
+    bound + alpha * (target - x),
+    "The dual at one α is a straight line in the expected score.",
+)

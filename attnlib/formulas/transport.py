@@ -1,0 +1,58 @@
+"""Attention as the cheapest plan (chapter 04)."""
+
+from sympy import IndexedBase, Max, Min, Symbol, exp, log
+
+from attnlib.formulas.formula import Formula
+from attnlib.formulas.symbols import LogOrZero, alpha, declare, i, j, over_keys, p, pi0, s, stable_weight, tau, w
+
+across, height = declare(Symbol("x1", real=True), "place across"), declare(Symbol("x2", real=True), "place upwards")
+cost_of_plan = declare(Symbol("J", real=True), "cost of a plan")
+cheapest = IndexedBase("w", positive=True)  # weights, known to be above zero
+least = declare(Symbol("J_min", real=True), "least cost")
+
+_second = Min(Max(across - height / 2, 0), 1 - height)
+first_of_three = Formula("first of three weights at a place", p[1], 1 - height - _second, "What the others leave.")
+second_of_three = Formula("second of three weights at a place", p[2], _second, "The place across, less half the height.")
+third_of_three = Formula("third of three weights at a place", p[3], height, "The height in the triangle.")
+
+cost = Formula(
+    "cost of a plan",
+    cost_of_plan,
+    tau * over_keys(p[j] * log(p[j] / pi0[j])) - over_keys(p[j] * s[j]),
+    "The temperature times the divergence from the prior, less the expected score.",
+    stable=tau * over_keys(p[j] * LogOrZero(p[j] / pi0[j])) - over_keys(p[j] * s[j]),
+)
+least_cost = Formula(
+    "least cost",
+    least,
+    -tau * log(over_keys(pi0[j] * exp(s[j] / tau))),
+    "The cost of the cheapest plan.",
+)
+plan = Formula(
+    "cheapest plan",
+    w[i],
+    exp(s[i] / tau) / over_keys(exp(s[j] / tau)),
+    "Softmax at a temperature: the plan of least cost where the prior is equal.",
+    stable=stable_weight(i).subs(alpha, 1 / tau),
+)
+plan_from_prior = Formula(
+    "cheapest plan from a prior",
+    w[i],
+    pi0[i] * exp(s[i] / tau) / over_keys(pi0[j] * exp(s[j] / tau)),
+    "Softmax with a prior weight in each term.",
+    stable=1 / over_keys(pi0[j] / pi0[i] * exp((s[j] - s[i]) / tau)),
+)
+excess = Formula(
+    "excess over the least cost",
+    cost_of_plan - least,
+    cost.expression - least_cost.expression,
+    "How much dearer a plan is than the cheapest.",
+    stable=cost.stable - least_cost.expression,
+)
+dearness = Formula(
+    "divergence from the cheapest plan, at its price",
+    tau * Symbol("KL", real=True),
+    tau * over_keys(p[j] * log(p[j] / cheapest[j])),
+    "The temperature times the divergence of a plan from the cheapest.",
+    stable=tau * over_keys(p[j] * LogOrZero(p[j] / cheapest[j])),
+)

@@ -1,0 +1,85 @@
+// Head size: a fresh query and many fresh keys; how the layer's weights are spread over them, largest first.
+import { drawn, evenness, normal, scaling, softmax } from "laws";
+import { awaken, html, mount, panel, put, show, svg } from "./shared.js";
+
+const KEYS = 64; // as in head_size.py
+const GOLDEN = 0x9e3779b9;
+const fresh = new Map(); // scores over √d by head size and draw: a slider comes back to them
+
+/** A uniform number from a counter: the 32-bit mixer that head_size.py has, too. */
+function uniform(counter) {
+  let number = counter | 0;
+  for (let round = 0; round < 2; round++) number = Math.imul(number ^ (number >>> 16), 0x45d9f3b);
+  return (((number ^ (number >>> 16)) >>> 0) + 0.5) / 2 ** 32;
+}
+
+function standardScores(size, draw) {
+  const name = `${size}:${draw}`;
+  if (!fresh.has(name)) {
+    const offset = Math.imul(draw, GOLDEN);
+    const number = (at) => normal(uniform(offset + 2 * at), uniform(offset + 2 * at + 1)).number;
+    const vector = (row) => Array.from({ length: size }, (_, at) => number(row * size + at));
+    const keys = Array.from({ length: KEYS }, (_, row) => vector(row + 1));
+    fresh.set(name, drawn(size, KEYS, vector(0), keys).scores);
+  }
+  return fresh.get(name);
+}
+
+function layer(scores, factor) {
+  const { weights } = softmax(factor, KEYS, scores);
+  const raw = scores.map((score) => factor * score);
+  return { weights: weights.sort((a, b) => b - a), ...evenness(1, KEYS, raw, Math.max(...raw)) };
+}
+
+function compute({ head_dim: size, scaled, draw_number: draw }) {
+  const scores = standardScores(Math.round(size), Math.round(draw));
+  const both = [1, 0].map((divided) => layer(scores, scaling(Math.round(size), divided).factor));
+  const [divided, plain] = both;
+  const here = scaled ? divided : plain;
+  return { factor: scaling(Math.round(size), scaled).factor, ...here, divided, plain };
+}
+
+function build() {
+  const chart = (title) => {
+    const frame = panel({
+      title,
+      height: 230,
+      x: { range: [0, KEYS + 1], ticks: [1, 16, 32, 48, 64], label: "key, by weight" },
+      y: { range: [-0.02, 1.05], ticks: [0, 0.5, 1], label: "weight" },
+    });
+    const bars = Array.from({ length: KEYS }, (_, at) =>
+      svg("rect", { class: "gap", "data-symbol": "w", x: frame.across(at + 0.6), width: 3.2 }),
+    );
+    const word = svg("text", { class: "named", x: frame.across(KEYS), y: frame.up(0.8), "text-anchor": "end" });
+    frame.window.append(...bars, word);
+    return { ...frame, bars, word };
+  };
+  const charts = { divided: chart("Divided by √d"), plain: chart("Not divided") };
+  return {
+    panels: Object.values(charts),
+    update({ scaled }, results) {
+      for (const [name, { bars, word, up, figure }] of Object.entries(charts)) {
+        results[name].weights.forEach((weight, at) => put(bars[at], { y: up(weight), height: up(0) - up(weight) }));
+        word.textContent = `${show(results[name].effective)} effective keys`;
+        put(figure, { class: (name === "divided") === Boolean(scaled) ? "chosen" : "" });
+      }
+    },
+  };
+}
+
+const columns = {
+  row: "place",
+  plain: true,
+  rows: [1, 2, 3, 4],
+  names: [["weight", "w"]],
+  of: (_, { weights }) => weights.slice(0, 4).map((weight) => [weight]),
+};
+
+function describe({ head_dim: size, scaled }, { effective, weights }) {
+  const how = scaled ? "divided by √d" : "not divided";
+  return `d = ${Math.round(size)}, ${how}: largest weight ${show(weights[0])}, ${show(effective)} effective keys of ${KEYS}.`;
+}
+
+export function render({ model, el }) {
+  return mount({ model, el, compute, build, columns, describe });
+}
