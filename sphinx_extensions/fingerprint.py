@@ -21,7 +21,7 @@ SOURCES = (
     "binder/*.txt",
 )
 # What a page's frame depends on: a change writes every page again, but runs none.
-FRAME = ("theme/**/*.*", "sphinx_extensions/*.py")
+FRAME = ("theme/**/*.*", "sphinx_extensions/*.*")
 
 
 def fingerprint(root: Path, patterns: tuple[str, ...]) -> str:

@@ -1,11 +1,9 @@
 """The ledger page: every equation of the sources, its verdict, and a link to the cell that gives the evidence.
 
-Evidence travels in cell outputs, as `data-record` attributes that `attnlib.derive` writes, so a cached build keeps it.
-A row without evidence is a warning, which fails the build; evidence without a row is an error in `attnlib.derive`.
+Evidence travels in cell outputs (`records`).  A row without evidence is a warning, which fails the build; evidence
+without a row, or that is not about it, is an error in `attnlib.derive`.
 """
 
-import html
-import json
 import re
 from collections import Counter
 
@@ -13,7 +11,8 @@ from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from attnlib.derive import VERDICTS, sources
+from attnlib.sources import VERDICTS, sources
+from sphinx_extensions.records import records
 
 logger = logging.getLogger(__name__)
 
@@ -30,27 +29,12 @@ class LedgerDirective(SphinxDirective):
         return [_Ledger()]
 
 
-def collect(app, doctree):
-    """Note the records in a chapter's outputs."""
-    for raw in doctree.findall(nodes.raw):
-        for data in re.findall(r'data-record="([^"]*)"', raw.astext()):
-            record = json.loads(html.unescape(data))
-            of_claim = app.env.ledger_evidence.setdefault(record["id"], {})
-            of_claim.setdefault(app.env.docname, (record["keys"], record["by"]))
-
-
-def purge(app, env, docname):
-    """Forget what a chapter recorded, before it is read again."""
-    env.ledger_evidence = getattr(env, "ledger_evidence", {})
-    for of_claim in env.ledger_evidence.values():
-        of_claim.pop(docname, None)
-
-
 def check(app, env):
     """Warn of every row without evidence; have the ledger page written again if the evidence has changed."""
-    purge(app, env, None)
-    # A claim may have evidence in several chapters; the first in reading order is shown.
-    found = {claim: min(chapters.items()) for claim, chapters in env.ledger_evidence.items() if chapters}
+    found = {}  # a claim may have evidence in several chapters; the first in reading order is shown
+    for page, record in records(env):
+        if record["kind"] == "equation":
+            found.setdefault(record["id"], (page, (record["keys"], record["by"])))
     for identifier in sources().keys() - found.keys():
         logger.warning("ledger: equation %s has no evidence in any chapter", identifier)
     before, env.ledger_shown = getattr(env, "ledger_shown", None), found
@@ -102,9 +86,8 @@ def fill(app, doctree, docname):
 
 def setup(app):
     """Register the directive and its events."""
+    app.setup_extension("sphinx_extensions.records")
     app.add_directive("ledger", LedgerDirective)
-    app.connect("env-purge-doc", purge)
-    app.connect("doctree-read", collect)
     app.connect("env-updated", check)
     app.connect("doctree-resolved", fill)
-    return {"version": "1", "env_version": 4, "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 5, "parallel_read_safe": False, "parallel_write_safe": True}

@@ -1,9 +1,9 @@
 r"""Typeset the book's mathematics while it is built, so that no page needs a script for it.
 
 Sphinx writes a formula as ``<span class="math notranslate nohighlight">\(...\)</span>`` (or a ``div``, ``\[...\]``),
-and so do the book's own cell outputs. `typeset` replaces what is inside with MathJax's HTML, next to MathML that screen
-readers read. It is the same MathJax that browsers run, from the files of the package `sphinx-mathjax-offline`, run here
-by V8 (`mini-racer`).
+and so do the book's own cell outputs. `typeset` replaces what is inside with MathML, which screen readers read and
+browsers set in the font that `pages` ships. MathJax reads the TeX, the same that browsers run, from the files of the
+package `sphinx-mathjax-offline`, run here by V8 (`mini-racer`); `mathematics.js` writes the MathML.
 """
 
 import functools
@@ -20,34 +20,7 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 MATHJAX = Path(distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax"))
-FONTS = MATHJAX / "output/chtml/fonts/woff-v2"
-COMPONENTS = (
-    "loader.js",
-    "core.js",
-    "adaptors/liteDOM.js",
-    "input/tex-full.js",
-    "output/chtml.js",
-    "output/chtml/fonts/tex.js",
-    "a11y/assistive-mml.js",
-)
-
-# Sphinx numbers equations, so MathJax must not (tags: 'none'); an error is thrown, never typeset in red.
-START = r"""
-const {TeX} = MathJax._.input.tex_ts, {CHTML} = MathJax._.output.chtml_ts;
-const adaptor = MathJax._.adaptors.liteAdaptor.liteAdaptor();
-MathJax._.a11y["assistive-mml"].AssistiveMmlHandler(MathJax._.handlers.html_ts.RegisterHTMLHandler(adaptor));
-const output = new CHTML({
-  font: new MathJax._.output.chtml.fonts.tex_ts.TeXFont({fontURL: "mathjax"}), adaptiveCSS: false,
-});
-const page = MathJax._.mathjax.mathjax.document("", {OutputJax: output, InputJax: new TeX({
-  packages: ["base", "ams", "newcommand", "html", "boldsymbol", "mathtools"],
-  tags: "none", formatError: (jax, error) => { throw error; },
-})});
-function convert(tex, display) {
-  try { return {html: adaptor.outerHTML(page.convert(tex, {display}))}; } catch (e) { return {error: e.message}; }
-}
-function stylesheet() { return adaptor.textContent(output.styleSheet(page)); }
-"""
+COMPONENTS = ("loader.js", "core.js", "adaptors/liteDOM.js", "input/tex-full.js")
 
 FORMULA = re.compile(r'<(span|div)( class="(?:[\w-]+ )*math notranslate nohighlight\b[^>]*>)(.*?)</\1>', re.DOTALL)
 NUMBER = re.compile(r'<span class="eqno">.*?</span>', re.DOTALL)
@@ -64,24 +37,17 @@ def mathjax() -> py_mini_racer.MiniRacer:
     engine.eval("var global = globalThis, window; var MathJax = {loader: {load: []}, startup: {typeset: false}};")
     for name in COMPONENTS:
         engine.eval((MATHJAX / name).read_text(encoding="utf-8"))
-    engine.eval(START)
+    engine.eval(Path(__file__).with_suffix(".js").read_text(encoding="utf-8"))
     return engine
 
 
 @functools.cache
 def convert(tex: str, display: bool = False) -> str:
-    """Return the HTML of one formula; raise `BadFormula` with MathJax's own words where it has none."""
+    """Return one formula as MathML; raise `BadFormula` with MathJax's own words where it has none."""
     result = mathjax().call("convert", tex, display)
     if "error" in result:
         raise BadFormula(result["error"])
-    return result["html"]
-
-
-def stylesheet() -> str:
-    """Return MathJax's CSS for every glyph that it has; `pages` keeps the rules that the site uses."""
-    css = mathjax().call("stylesheet")
-    # The fonts are rewritten as woff2, with the glyphs of the site alone; see `pages.write_fonts`.
-    return css.replace('.woff") format("woff")', '.woff2") format("woff2"); font-display: swap')
+    return result["mathml"]
 
 
 def typeset(page: str, docname: str) -> str:
@@ -94,11 +60,13 @@ def typeset(page: str, docname: str) -> str:
         if tex.startswith((r"\(", r"\[")):
             tex = tex[2:-2].strip()
         try:
-            typeset = convert(tex, tag == "div")
+            formula = convert(tex, tag == "div")
         except BadFormula as error:
             logger.warning("MathJax cannot read a formula: %s\n%s", error, tex, location=docname, type="mathematics")
             return match[0]
-        return f"<{tag}{attributes}{typeset}{number[0] if number else ''}</{tag}>"
+        if tag == "div":
+            formula = f'<div class="formula">{formula}</div>'  # scrolls where it is too wide
+        return f"<{tag}{attributes}{formula}{number[0] if number else ''}</{tag}>"
 
     return FORMULA.sub(replace, page)
 
@@ -112,7 +80,7 @@ def plain(fragment: str) -> str:
 def characters(tex: str) -> str:
     """Return the characters of a formula, escaped; nothing for a bad one, of which `typeset` warns."""
     try:
-        return re.sub(r"<[^>]*>", "", convert(tex))  # the visible part has none; its glyphs are in the style sheet
+        return re.sub(r"<[^>]*>|\u2061", "", convert(tex))
     except BadFormula:
         return ""
 

@@ -7,7 +7,8 @@ What happens to a page, in this order:
 3. its HTML is finished (`Templates`): formulas are typeset, icons are hidden from screen readers.
 
 And once to the site, when all pages are written (`finish`): the style sheets become one, with the rules that some page
-uses; the icon and mathematics fonts keep the glyphs that the style sheet names; files that no page uses are deleted.
+uses; the icon font keeps the glyphs that the style sheet names, the mathematics font those of the formulas; files that
+no page uses are deleted.
 """
 
 import html
@@ -25,6 +26,7 @@ from sphinx.jinja2glue import BuiltinTemplateLoader
 from sphinx.locale import admonitionlabels
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
+from attnlib.widgets import fonts, static_files
 from sphinx_extensions import mathematics
 
 # In the order in which a page would load them; below `_static`.
@@ -40,6 +42,7 @@ STYLES = (
 )
 # What the theme and the extensions bring along and no page uses; below `_static`.
 UNUSED = ("**/*.map", "**/*.LICENSE.txt", "**/*.ttf", "*webpack-macros.html", "locales", "scripts/fontawesome.js")
+FONT = "stix-two-math.woff2"  # beside the style sheet
 INDEX = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -108,6 +111,7 @@ def add_context(app, pagename, templatename, context, doctree):
         context["description"] = ""  # the chapter has its own
     else:
         context["description"] = description(doctree, html.unescape(context["plain_title"]) or app.config.html_title)
+    context["formulas"] = bool(context["widgets"]) or "math notranslate" in body
     context["frame"] = app.config.attention_frame
     scripts = [script for script in context["script_files"] if script.filename]  # the others set options that we leave
     if "sd-tab" not in body:
@@ -132,14 +136,14 @@ class Templates(BuiltinTemplateLoader):
 
 
 def needs(selector: list) -> set[str]:
-    """Return the classes, ids and MathJax elements without which a selector matches nothing.
+    """Return the classes and ids without which a selector matches nothing.
 
     What stands in `[...]`, `:not(...)` or `:is(...)` is a token of its own kind, and so is left out.
     """
     return {
         token.value
         for before, token in zip([None, *selector], selector, strict=False)
-        if token.type == "hash" or (token.type == "ident" and (before == "." or token.value.startswith("mjx-")))
+        if token.type == "hash" or (token.type == "ident" and before == ".")
     }
 
 
@@ -173,36 +177,40 @@ def prune(css: str, words: set[str]) -> str:
 
 
 def names(site: Path) -> set[str]:
-    """Return every class, id and custom element in the site's pages, and every word in its scripts."""
+    """Return every class and id in the site's pages, and every word in its scripts."""
     words = set()
     for page in site.rglob("*.html"):
-        for found in re.findall(r"""\b(?:class|id)=["']([^"']*)|<(mjx-[\w-]+)""", page.read_text(encoding="utf-8")):
-            words.update(" ".join(found).split())
+        for found in re.findall(r"""\b(?:class|id)=["']([^"']*)""", page.read_text(encoding="utf-8")):
+            words.update(found.split())
     for script in site.rglob("*.js"):
         if script.name != "searchindex.js":
             words.update(re.findall(r"[\w-]+", script.read_text(encoding="utf-8")))
     return words
 
 
-def write_font(source: Path, target: Path, characters: str):
-    """Write a font with the glyphs of `characters` alone, compressed; whole if it has none of them, as MathJax_Zero."""
-    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it tells of every table
-    font = TTFont(source)
-    if font.getBestCmap().keys() & set(map(ord, characters)):
-        subsetter = subset.Subsetter(subset.Options(layout_features=[], hinting=False, drop_tables=["FFTM"]))
-        subsetter.populate(text=characters)
-        subsetter.subset(font)
+def write_icons(path: Path, characters: str):
+    """Cut an icon font down to the glyphs of `characters`."""
+    font = TTFont(path)
+    subsetter = subset.Subsetter(subset.Options(layout_features=[], hinting=False, drop_tables=["FFTM"]))
+    subsetter.populate(text=characters)
+    subsetter.subset(font)
     font.flavor = "woff2"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    font.save(target)
+    font.save(path)
+
+
+def write_mathematics(site: Path, path: Path):
+    """Write the font of formulas with what the site's formulas use, and what widgets may use besides."""
+    found = {fonts.CHARACTERS}
+    for page in site.rglob("*.html"):
+        for formula in re.findall(r"<math\b.*?</math>", page.read_text(encoding="utf-8"), re.DOTALL):
+            found.update(html.unescape(re.sub(r"<[^>]*>", "", formula)))
+    path.write_bytes(fonts.mathematics_font("".join(sorted(found))))
 
 
 def finish(app, exception):
     """Write the site's style sheet, fonts and widgets, and delete what no page uses."""
     if exception or app.builder.format != "html":
         return
-    from attnlib.widgets import static_files
-
     site, static = Path(app.outdir), Path(app.outdir) / "_static"
     if not (static / "styles/pydata-sphinx-theme.css").exists():
         return  # Sphinx found nothing to do, so it brought no files, and the site is as it was
@@ -219,20 +227,20 @@ def finish(app, exception):
     for path in [path for pattern in UNUSED for path in static.glob(pattern)]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     sheets = [path for name in STYLES for path in static.glob(name)]
-    css = "\n".join([mathematics.stylesheet(), *(path.read_text(encoding="utf-8") for path in sheets)])
+    rule = fonts.RULE % f'"{FONT}"'
+    css = "\n".join([rule, *(path.read_text(encoding="utf-8") for path in sheets)])
     css = prune(css, names(site))
     (static / "styles/book.css").write_text('@charset "utf-8";\n' + css, encoding="utf-8")
     for path in static.rglob("*.css"):
         if path.name != "book.css":
             path.unlink()
 
-    # What the style sheet draws as text: formulas and icons. (The serializer writes characters, not escapes.)
+    write_mathematics(site, static / "styles" / FONT)
+    # What the style sheet draws as text: icons. (The serializer writes characters, not escapes.)
     characters = "".join(re.findall(r'content: "([^"]*)"', css)) + "".join(c for c in css if ord(c) > 127)
-    for font in mathematics.FONTS.glob("*.woff"):
-        if font.stem in css:
-            write_font(font, static / "styles/mathjax" / f"{font.stem}.woff2", characters)
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it tells of every table
     for font in (static / "vendor").rglob("*.woff2"):
-        write_font(font, font, characters)
+        write_icons(font, characters)
 
 
 def tag(name: str):

@@ -3,10 +3,11 @@
 // What scrolls must be reachable by keyboard: the theme sees to code and tables, this to formulas. All is measured before
 // anything is changed, or the browser would lay the page out again for every formula.
 function reach() {
-  const boxes = [...document.querySelectorAll(".math > mjx-container, .derivation td, .attention-widget .formula")];
+  const boxes = [...document.querySelectorAll("span.math, .math > .formula, .derivation td, .attention-widget .formula")];
   const wide = boxes.map(box => {
-    const line = box.matches("span.math > *") && box.closest("p, li, dd, td, th, h1, h2, h3, figcaption");
-    return line && !line.matches(".derivation *") && box.firstElementChild.offsetWidth > line.clientWidth;
+    const line = box.matches("span.math") && box.closest("p, li, dd, td, th, h1, h2, h3, figcaption");
+    const formula = box.querySelector("math");
+    return line && formula && !line.matches(".derivation *") && formula.getBoundingClientRect().width > line.clientWidth;
   });
   const scrolls = boxes.map(box => box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX == "auto");
   boxes.forEach((box, i) => {
