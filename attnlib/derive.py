@@ -253,8 +253,8 @@ class Derivation:
                 entry = source(row.equation)
                 origin = f'<span class="equation-source">{entry["source"]}, {entry["label"]}:</span> '
                 anchor = f' id="{row.equation}"'
-            elif row.formula:
-                anchor = f' id="proof-of-{row.formula.identifier}"'
+            if row.formula:
+                origin = f'<span id="proof-of-{row.formula.identifier}"></span>{origin}'
             if row.verdict == "proved":
                 counted = f" for n = {', '.join(map(str, row.keys))}" if row.keys else ""
                 mark = f'<span class="proved">✓ proved{counted}</span>'

@@ -10,6 +10,7 @@ import html
 from contextlib import contextmanager
 
 import sympy as sp
+from sympy.core.function import AppliedUndef
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.mathml import MathMLPresentationPrinter
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
@@ -49,7 +50,7 @@ def _place(factor: sp.Expr) -> tuple:
     letters = list(MEANINGS)
     if base.is_number:
         kind, rank = (0 if base.is_Rational else 1), 0
-    elif base.is_Symbol:
+    elif base.is_Symbol or isinstance(base, AppliedUndef):
         kind, rank = 2, letters.index(base) if base in MEANINGS else len(letters)
     elif _is_letter(base):
         letter = base.base if isinstance(base, sp.Indexed) else sp.IndexedBase("w", real=True)
@@ -85,9 +86,6 @@ def factors(product: sp.Mul) -> tuple[bool, list[sp.Expr], list[sp.Expr]]:
 
 class Latex(PositiveFirst, LatexPrinter):
     """LaTeX as people write it."""
-
-    def __init__(self):
-        super().__init__({"fold_func_brackets": True})
 
     def _print_Indexed(self, expr):
         return f"{self._print(expr.base.label)}_{{{' '.join(map(self._print, expr.indices))}}}"
@@ -134,9 +132,6 @@ class Latex(PositiveFirst, LatexPrinter):
     def _print_Sum(self, expr):
         body = expr.function
         return super()._print_Sum(expr.func(body.args[0], *expr.limits) if _held(body) else expr)
-
-    def _needs_function_brackets(self, expr):
-        return not _is_letter(expr)
 
     def _needs_add_brackets(self, expr):
         return (_held(expr) and expr.args[0].is_Add) or super()._needs_add_brackets(expr)

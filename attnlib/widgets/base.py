@@ -13,6 +13,7 @@ import traitlets
 
 from attnlib import figures
 from attnlib.codegen import JAVASCRIPT_LOOPS, Law, declared_names
+from attnlib.derive import RECORD_TYPE
 from attnlib.formulas import MEANINGS, Formula, Weight
 from attnlib.formulas.symbols import w
 from attnlib.printing import letter, mathml
@@ -163,6 +164,7 @@ class Widget(anywidget.AnyWidget):
     laws: ClassVar[tuple[Law, ...]]
     title: ClassVar[str]
     shown: ClassVar[tuple[Formula, ...]]
+    precise: ClassVar[tuple[str, ...]] = ("weights",)  # results of which every digit is right, however small they are
     page_data: ClassVar[tuple] = ()  # further synced traits that a page without a kernel needs
 
     _presets = traitlets.List().tag(sync=True)
@@ -248,6 +250,7 @@ class Widget(anywidget.AnyWidget):
             f'<script type="application/json">{state}</script></div>'
         )
         data["image/svg+xml"] = still
+        data[RECORD_TYPE] = [{"kind": "widget", "id": self.kind, "name": self.name}]
         data["text/plain"] = f"{self.title}. {self.describe()}"
         return data, metadata
 

@@ -1,0 +1,48 @@
+"""What the chapters' cells prove, and where widgets stand, for the pages that are made of it.
+
+A cell's output carries its records as a MIME type of its own, which MyST-NB passes over.  They are read from Jupyter
+Book's cache of executed chapters, so a build that runs nothing again still has them.
+"""
+
+from jupyter_cache import get_cache
+
+from attnlib.derive import RECORD_TYPE
+
+
+def records(env) -> list[tuple[str, dict]]:
+    """Every record of the book with the page that it is on, in reading order."""
+    return [(page, record) for page, found in sorted(env.attention_records.items()) for record in found]
+
+
+def collect(app, doctree):
+    """Note the records in the outputs of a chapter that has just been read."""
+    cache = get_cache(app.config.nb_execution_cache_path)
+    try:
+        executed = cache.get_cached_project_nb(app.env.doc2path(app.env.docname))
+    except KeyError:
+        return  # a page without cells
+    if executed is None:
+        return  # a cell failed, which MyST-NB reports
+    cells = cache.get_cache_bundle(executed.pk).nb.cells
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
+    app.env.attention_records[app.env.docname] = [record for data in outputs for record in data.get(RECORD_TYPE, ())]
+
+
+
+def purge(app, env, docname):
+    """Forget what a chapter recorded, before it is read again."""
+    env.attention_records = getattr(env, "attention_records", {})
+    env.attention_records.pop(docname, None)
+
+
+def start(app, env, docnames):
+    """Have somewhere to note records, also where no chapter is known yet."""
+    purge(app, env, None)
+
+
+def setup(app):
+    """Register for the moments when a page is forgotten and when it has been read."""
+    app.connect("env-before-read-docs", start)
+    app.connect("env-purge-doc", purge)
+    app.connect("doctree-read", collect)
+    return {"version": "1", "env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}
