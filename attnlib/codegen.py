@@ -255,7 +255,9 @@ class Law:
             return torch.where(number > 0, number, 1).log()
 
         numbers = _Numbers(torch)
-        function = self._python(Printer(), "torch.stack({})", {"torch": numbers, "math": math, "masked_log": masked_log})
+        function = self._python(
+            Printer(), "torch.stack({})", {"torch": numbers, "math": math, "masked_log": masked_log}
+        )
         arrays = [isinstance(argument, sp.IndexedBase) for argument in self.arguments]
 
         def evaluate(*values):

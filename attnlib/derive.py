@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sympy as sp
 
-from attnlib.formulas import Formula
+from attnlib.formulas import Formula, Weight
 from attnlib.printing import latex
 from attnlib.proof import NotProved, Proved, check_equal, is_positive, prove
 from attnlib.sources import source, statement
@@ -38,7 +38,7 @@ class DerivationError(ValueError):
 
 def _check_letters(*expressions) -> None:
     """Refuse weights at two inverse temperatures side by side: they would be printed alike."""
-    parts = {part for expr in expressions for part in sp.sympify(expr).atoms(sp.Function) if part.func.__name__ == "Weight"}
+    parts = {part for expr in expressions for part in sp.sympify(expr).atoms(Weight)}
     if len(rates := {part.args[1] for part in parts}) > 1:
         raise DerivationError(f"weights at {' and at '.join(sorted(map(str, rates)))} would be printed alike")
 
@@ -151,7 +151,7 @@ class Derivation:
         self._add(start, Row(*sides, reason, verdict, equation, formula))
 
     def _add(self, shown: sp.Basic | None, row: Row) -> None:
-        """Append a row, once what it shows is proved to be what it is evidence for; `shown` is None where words show it."""
+        """Append a row, once what it shows, if not in words, is proved to be what it is evidence for."""
         if row.equation is not None:
             recorded = source(row.equation)["verdict"]
             if row.verdict not in _EVIDENCE.get(recorded, {recorded}):
@@ -161,7 +161,9 @@ class Derivation:
             if shown is not None and (row.verdict == "proved" or statement(row.equation) is not None):
                 _check_about(f"equation {row.equation}", statement(row.equation), shown, row.keys)
         if row.formula is not None:
-            _check_about(f"formula {row.formula.name!r}", (row.formula.expression,), getattr(shown, "rhs", shown), row.keys)
+            _check_about(
+                f"formula {row.formula.name!r}", (row.formula.expression,), getattr(shown, "rhs", shown), row.keys
+            )
         if self._rows and self._rows[-1].is_bare and not row.left:
             row = replace(row, left=self._rows.pop().left)  # a bare start and its first step share a line
         self._rows.append(row)
@@ -343,10 +345,11 @@ def equation(
     >>> from attnlib.formulas import alpha, i, j, over_keys, s, stable_weight
     >>> equation("ma-weights", stable_weight(i), sp.exp(alpha * s[i]) / over_keys(sp.exp(alpha * s[j])), "divide")
     Derivation of 1 proved step
-    >>> equation("ma-9", 2, sp.UnevaluatedExpr(2), "two is two")
+    >>> equation("transport-entropy", sp.Integer(2))
     Traceback (most recent call last):
     ...
-    attnlib.derive.DerivationError: equation ma-9 states Eq(mu, Sum(theta[i]*v[i], ...; what is shown here is not proved to be that: 2
+    attnlib.derive.DerivationError: equation transport-entropy states -Sum(log(p[j])*p[j], (j, 1, n)); what is shown \
+here is not proved to be that: 2
     """
     if right is None:
         verdict = source(identifier)["verdict"]
@@ -372,9 +375,8 @@ def proved(formula: Formula, start: sp.Expr, reason: str, *, given: str = "", ke
 
     Examples
     --------
-    >>> from attnlib.formulas import alpha, i, j, over_keys, s, tau
-    >>> from attnlib.formulas.one_formula import temperature
-    >>> proved(temperature, alpha / alpha**2, "cancel")
+    >>> from attnlib.formulas import i, layer, stable_weight
+    >>> proved(layer.weight, stable_weight(i), "multiply by the exponential of the key's score")
     Derivation of 1 proved step
     """
     derivation = Derivation(start, latex(formula.letter), reason=given)

@@ -77,13 +77,13 @@ def _entry(app, docname: str, formula: Formula) -> nodes.container:
     if formula.identifier in proofs:
         page, by = proofs[formula.identifier]
         verb = {"proved": "Proved", "definition": "Defined", "assumption": "Assumed"}[by]
-        facts += [nodes.Text(f"{verb} in "), link(page, f"proof-of-{formula.identifier}", app.env.titles[page].astext())]
+        facts += [
+            nodes.Text(f"{verb} in "),
+            link(page, f"proof-of-{formula.identifier}", app.env.titles[page].astext()),
+        ]
         facts += nodes.Text(". ")
     running = {
-        kind: law
-        for kind, cls in widget_classes().items()
-        for law in cls.laws
-        if formula in law.formulas.values()
+        kind: law for kind, cls in widget_classes().items() for law in cls.laws if formula in law.formulas.values()
     }
     standing = [(kind, *place) for kind in running for place in places.get(kind, ())]
     for number, (kind, page, name) in enumerate(standing):
@@ -99,15 +99,15 @@ def _entry(app, docname: str, formula: Formula) -> nodes.container:
         if formula.stable is not None:
             folded += nodes.paragraph("", "Computers run this form, which is proved equal:")
             folded += _display(latex(formula.stable))
-        box += folded + [code]
+        folded += code
+        box += folded
     return box
 
 
 def fill(app, doctree, docname):
     """Put the entries where the directive stood, in the order of the chapters."""
     for place in list(doctree.findall(_Formulas)):
-        chapters = [page.rpartition("/")[2] for page in app.env.found_docs]
-        modules = {name.partition("-")[2].replace("-", "_"): page for name, page in zip(chapters, app.env.found_docs)}
+        modules = {page.partition("-")[2].replace("-", "_"): page for page in app.env.found_docs}
         entries, done = [], set()
         for module, page in sorted(modules.items(), key=lambda item: item[1]):
             try:

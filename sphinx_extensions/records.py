@@ -28,7 +28,6 @@ def collect(app, doctree):
     app.env.attention_records[app.env.docname] = [record for data in outputs for record in data.get(RECORD_TYPE, ())]
 
 
-
 def purge(app, env, docname):
     """Forget what a chapter recorded, before it is read again."""
     env.attention_records = getattr(env, "attention_records", {})

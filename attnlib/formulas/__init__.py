@@ -3,7 +3,7 @@
 Adding a chapter adds a module here; `catalogue` finds its formulas.
 """
 
-from attnlib.formulas.formula import Formula, catalogue, unfold
+from attnlib.formulas.formula import Formula, catalogue
 from attnlib.formulas.symbols import (
     MEANINGS,
     LogOrZero,
@@ -81,7 +81,6 @@ __all__ = [
     "tau",
     "theta",
     "u",
-    "unfold",
     "v",
     "w",
     "x",

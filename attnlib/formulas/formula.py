@@ -8,12 +8,8 @@ from functools import cache
 
 import sympy as sp
 
+from attnlib.formulas.symbols import Weight
 from attnlib.proof import Answer, Index, Proved, check_equal, prove
-
-
-def unfold(expr: sp.Expr) -> sp.Expr:
-    """An expression in which every letter that stands for an expression, such as a `Weight`, is that expression."""
-    return expr.replace(lambda part: hasattr(part, "unfold"), lambda part: part.unfold())
 
 
 @dataclass(frozen=True)
@@ -79,8 +75,9 @@ class Formula:
 
     @property
     def runs(self) -> sp.Expr:
-        """What computers run: the stable form where there is one, with nothing left to unfold."""
-        return unfold(self.expression if self.stable is None else self.stable)
+        """What computers run: the stable form where there is one, with every weight written in full."""
+        expr = self.expression if self.stable is None else self.stable
+        return expr.replace(Weight, lambda *arguments: Weight(*arguments).unfold())
 
     def with_letter(self, letter: sp.Expr, name: str) -> "Formula":
         """The same formula for another letter, under a name of its own."""

@@ -11,7 +11,10 @@ speed, bandwidth = (
     declare(Symbol("B", positive=True), "bytes a second"),
 )
 capacity = declare(Symbol("C", positive=True), "bytes of a machine")
-operations, traffic = declare(Symbol("F", positive=True), "operations"), declare(Symbol("Q", positive=True), "bytes moved")
+operations, traffic = (
+    declare(Symbol("F", positive=True), "operations"),
+    declare(Symbol("Q", positive=True), "bytes moved"),
+)
 naive_bytes, streaming_bytes = (
     declare(Symbol("N", positive=True), "bytes held, naive"),
     declare(Symbol("S", positive=True), "bytes held, streaming"),
@@ -52,7 +55,10 @@ streaming_traffic = Formula(
     "Queries and output once, keys and values once for each block of queries.",
 )
 intensity = Formula(
-    "operations for each byte moved", Symbol("I", positive=True), operations / traffic, "What decides which limit binds."
+    "operations for each byte moved",
+    Symbol("I", positive=True),
+    operations / traffic,
+    "What decides which limit binds.",
 )
 roofline = Formula(
     "least time of a machine",

@@ -4,7 +4,7 @@ from sympy import IndexedBase, Pow, Rational, Sum, Symbol, cos, exp, log, pi, sq
 
 from attnlib.formulas.formula import Formula
 from attnlib.formulas.maxent import spread_out
-from attnlib.formulas.symbols import Weight, c, d, declare, i, j, k, n, over_keys, q, s, tau, w
+from attnlib.formulas.symbols import Weight, c, d, declare, i, j, k, over_keys, q, s, tau, w
 
 top = Symbol("top", real=True)  # the largest score; any number gives the same, but with this one nothing overflows
 scaled = declare(Symbol("scaled", nonnegative=True), "1 if the layer divides by √d, else 0")

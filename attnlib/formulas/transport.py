@@ -12,7 +12,7 @@ least = declare(Symbol("J_min", real=True), "least cost")
 
 _second = Min(Max(across - height / 2, 0), 1 - height)
 first_of_three = Formula("first of three weights at a place", p[1], 1 - height - _second, "What the others leave.")
-second_of_three = Formula("second of three weights at a place", p[2], _second, "The place across, less half the height.")
+second_of_three = Formula("second of three weights at a place", p[2], _second, "Across, less half the height.")
 third_of_three = Formula("third of three weights at a place", p[3], height, "The height in the triangle.")
 
 cost = Formula(

@@ -41,7 +41,9 @@ def _script(kind: str, laws: tuple[Law, ...]) -> str:
         for names, origin in _IMPORT.findall(text):
             known = declared_names(parts[origin]) if origin in parts else set()
             if unknown := {name.strip() for name in names.split(",")} - {""} - known:
-                raise ValueError(f"{file} imports {', '.join(sorted(unknown))} from {origin!r}, which cannot be bundled")
+                raise ValueError(
+                    f"{file} imports {', '.join(sorted(unknown))} from {origin!r}, which cannot be bundled"
+                )
     scripts = [_IMPORT.sub("", text) for text in parts.values()]
     for number, text in enumerate(scripts):
         if left := re.search(r"^import\b.*", text, re.MULTILINE):
@@ -65,7 +67,9 @@ def _letters(formulas: tuple[Formula, ...]) -> list[list[str]]:
 def _walk(expr: sp.Basic):
     """What an expression is made of, in the order of reading, without the range of a sum and the inside of an array."""
     yield expr
-    inner = (expr.function,) if isinstance(expr, sp.Sum) else (expr.base,) if isinstance(expr, sp.Indexed) else expr.args
+    inner = (
+        (expr.function,) if isinstance(expr, sp.Sum) else (expr.base,) if isinstance(expr, sp.Indexed) else expr.args
+    )
     for part in () if isinstance(expr, sp.IndexedBase) else inner:
         yield from _walk(part)
 
@@ -98,8 +102,6 @@ class Quantity(traitlets.TraitType):
         self.tag(sync=True, quantity=quantity)
 
     def validate(self, obj, value):
-        quantity = self.metadata["quantity"]
-        low, high = quantity["low"], quantity["high"]
         try:
             array = np.asarray(value)
             array = array.astype(float) if array.dtype.kind in "biuf" else np.array(np.nan)  # no text that reads as one

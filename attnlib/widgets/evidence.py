@@ -11,7 +11,6 @@ from attnlib.maxent import kl_divergence
 from attnlib.widgets.base import Quantity, Widget
 
 
-
 class KLBudget(Widget):
     """Weights within a budget on their divergence from equal weights, and the curve of what a budget buys.
 
@@ -81,7 +80,7 @@ class KLBudget(Widget):
         return float(evidence.samples_to_reject(self.weights, error=self.error))
 
     def results(self):
-        """Weights, the budget that is spent, what it buys, its price, and the draws until equal weights are rejected."""
+        """Weights, the budget that is spent, what it buys, its price, and the draws that reject equal weights."""
         names = ("weights", "spent", "expectation", "price", "draws")
         return {name: getattr(self, name) for name in names}
 
