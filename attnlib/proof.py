@@ -12,9 +12,10 @@ import itertools
 import random
 
 import sympy as sp
-from sympy.core.function import AppliedUndef
+from sympy.core.function import Application, AppliedUndef
 
 _SPELLED = 16  # ranges of at most so many whole numbers are written out term by term
+_CUTS = 12  # how often a region is cut: the orders of three indices, and each of their ends
 _ROWS = 300  # inequalities at which `_implied` gives up: what is not proved is not used
 _BINDING = (sp.Derivative, sp.Integral, sp.Subs)  # what is left of these may depend on how an index enters
 
@@ -137,14 +138,25 @@ def _holds(claim, facts) -> sp.Expr:
             return 1 - sp.Add(*(_delta(claim + step, facts) for step in range(1, size + 1)))
         if _implied(size - 1 - claim, facts):
             return sp.Add(*(_delta(claim - step, facts) for step in range(size)))
-    claim = sp.expand(claim)
-    # of `claim` >= 0 and its contrary, one is standard
-    return 1 - _Holds(-claim - 1) if (claim - claim.as_coeff_Add()[0]).could_extract_minus_sign() else _Holds(claim)
+    constant, form = sp.expand(claim).as_coeff_Add()
+    if form.could_extract_minus_sign():  # of a condition and its contrary, one is standard
+        return 1 - _holds(-claim - 1, facts)
+    if not constant.is_Integer or abs(constant) > _SPELLED:
+        return _Holds(claim)
+    points = range(-constant, 0) if constant > 0 else range(-constant)
+    return _Holds(form) + sp.sign(constant) * sp.Add(*(_delta(form - point, facts) for point in points))
 
 
 def _delta(difference, facts=()) -> sp.Expr:
     """One where a whole number is zero, else zero, in a standard form."""
     difference = sp.expand(difference)
+    constant, form = difference.as_coeff_Add()
+    factors = [number for part, number in _linear(form).items() if part.is_integer]
+    if form != 0 and len(factors) == len(_linear(form)) and all(number.is_Integer for number in (*factors, constant)):
+        common = sp.gcd_list(factors)
+        if constant % common:
+            return sp.Integer(0)
+        difference = sp.expand(difference / common)
     if _implied(difference - 1, facts) or _implied(-difference - 1, facts):
         return sp.Integer(0)
     if _implied(difference, facts) and _implied(-difference, facts):
@@ -283,7 +295,7 @@ def _differentiated(expr, by):
     if isinstance(expr, sp.Derivative) and isinstance(expr.expr, AppliedUndef):
         return sp.Derivative(expr, by)  # unknown functions are smooth
     # by a whole number: as if it were real, so only of what has a value also between
-    smooth = sp.exp | sp.log if by.is_integer else sp.Function
+    smooth = sp.exp | sp.log if by.is_integer else Application
     if isinstance(expr, smooth) and not isinstance(expr, sp.KroneckerDelta | sp.Piecewise):
         parts = enumerate(expr.args, 1)
         return sp.Add(*(expr.fdiff(at) * _differentiated(part, by) for at, part in parts if part.has(*_names(by))))
@@ -325,10 +337,10 @@ class _Multiplied(_Total):
 
 @dataclasses.dataclass(frozen=True)
 class _Way:
-    """What is known where an expression stands (nonnegative), and whether regions are cut into standard pieces."""
+    """What is known where an expression stands (nonnegative), and how often a region may be cut into pieces."""
 
     facts: tuple = ()
-    cut: bool = False
+    cut: int = 0
 
     def within(self, claims):
         return _Way((*self.facts, *claims), self.cut)
@@ -339,19 +351,21 @@ def _binds(factor, index) -> bool:
     return any(part.has(index) for part in factor.atoms(*_BINDING))
 
 
+_SMOOTH = (sp.Add, sp.Mul, sp.exp, sp.Max, sp.Min, sp.Abs, sp.KroneckerDelta, AppliedUndef)
+
+
 def _defined(expr) -> bool:
     """Whether an expression surely has a value: it divides by nothing that may be zero, and takes no such logarithm."""
+    if expr.is_Atom or isinstance(expr, sp.Indexed | _Holds):
+        return True
     if isinstance(expr, _Total):
         return _defined(expr.args[0])
-    if expr.is_Pow and not (expr.exp.is_Integer and expr.exp.is_nonnegative):
-        if not (expr.base.is_positive or (expr.base.is_nonzero and expr.exp.is_integer)):
-            return False
-    elif isinstance(expr, sp.Function) and not isinstance(expr, sp.exp | sp.KroneckerDelta | sp.Max | sp.Min | sp.Abs):
-        if not (isinstance(expr, sp.log) and expr.args[0].is_positive):
-            return False
-    elif not (expr.is_Atom or expr.is_Add or expr.is_Mul or expr.is_Pow or isinstance(expr, sp.Indexed | _Holds)):
-        return isinstance(expr, sp.Function) and all(map(_defined, expr.args))
-    return isinstance(expr, sp.Indexed) or all(map(_defined, expr.args))
+    if expr.is_Pow:
+        base, power = expr.args
+        known = base.is_positive or (power.is_integer and (power.is_nonnegative or base.is_nonzero))
+    else:
+        known = isinstance(expr, _SMOOTH) or (isinstance(expr, sp.log) and expr.args[0].is_positive)
+    return bool(known) and all(map(_defined, expr.args))
 
 
 def _ends(index, claims):
@@ -429,14 +443,25 @@ def _sum_of_term(term, indices, claims, way):
         total = _sum(term, indices, rest, way.within(conditions)) if there != 0 else 0
         return sp.expand(there * total)
     for index in indices:  # a range of a known number of whole numbers is written out
-        first, last = _ends(index, claims) or ((), ())
-        sizes = [(sp.expand(b - a), a) for a in first for b in last]
-        size, start = min((pair for pair in sizes if pair[0].is_Integer), default=(_SPELLED, None), key=lambda p: p[0])
-        if size < _SPELLED and not _binds(term, index):
-            return sp.Add(*(_put(term, indices, claims, index, start + step, way) for step in range(size + 1)))
+        if not _binds(term, index) and (values := _values(index, claims, way)):
+            return sp.Add(*(_put(term, indices, claims, index, value, way) for value in values))
     if not indices:
         return term
     return _parted(term, indices, claims, way)
+
+
+def _values(index, claims, way):
+    """All values of an index whose range is proved to hold at most a few; the claims still say which of them it has."""
+    first, last = _ends(index, claims) or ((), ())
+    for start, end in itertools.product(first, last):
+        size = sp.expand(end - start)
+        if size.is_Integer and size < _SPELLED:
+            return [start + step for step in range(size + 1)]
+        if way.cut:
+            for most in range(4):
+                if _implied(most - size, (*claims, *way.facts)):
+                    return [end - step for step in range(most + 1)]
+    return None
 
 
 def _pinned(difference, indices):
@@ -512,7 +537,7 @@ def _connected(factors, indices, claims, way):
     if any(_binds(body, index) for index in indices):
         return _labelled(_Total, body, indices, claims, way)
     moved, indices, claims = _shifted(body, indices, claims)
-    if moved != body and (moved := _expanded(moved)).is_Add:
+    if moved.is_Add:
         return _sum(moved, indices, claims, way)
     # larger pieces ask for the body's value also where the region is empty
     if (
@@ -523,6 +548,7 @@ def _connected(factors, indices, claims, way):
         fresh = {index: sp.Dummy(index.name, integer=True) for index in indices}  # and no more is known of them there
         moved, indices = moved.xreplace(fresh), tuple(fresh.values())
         pieces = [(sign, [claim.xreplace(fresh) for claim in part]) for sign, part in pieces]
+        way = dataclasses.replace(way, cut=way.cut - 1)
         return sp.Add(*(sign * _sum(moved, indices, part, way) for sign, part in pieces))
     return _labelled(_Total, moved, indices, claims, way)
 
@@ -557,14 +583,16 @@ def _pieces(indices, claims, way):
             continue
         (index, *more) = bound
         below = not more and _linear(claim)[index] == 1
-        if below and form != index:  # index >= end, which is not a number
+        if below and form != index and not _implied(-index, (*others, *way.facts)):
+            # it is at least an end that is not a number
             end = index - claim
             return [
                 (1, (*others, index - 1)),
                 (-1, (*others, index - 1, end - 1 - index)),
                 (1, (*others, index - end, -index)),
             ]
-        standard = -1 if below or (len(more) == 1 and form in (index - more[0], more[0] - index)) else 0
+        ordered = len(more) == 1 and form in (index - more[0], more[0] - index)
+        standard = -1 if form == index or ordered else 0
         if constant != standard and abs(constant - standard) <= _SPELLED:
             whole = (1, (*others, form + standard))
             if constant > standard:
@@ -578,17 +606,24 @@ def _pieces(indices, claims, way):
 def _shifted(body, indices, claims):
     """Indices shifted and mirrored so that one place of the body holds each of them alone: one such way is standard."""
     for index in indices:
+        read = [factor for factor in sp.Mul.make_args(body) if factor.has(sp.Indexed, AppliedUndef)]
         choices = []
         for argument in _arguments(body):
             coefficient = _linear(argument).get(index, 0) if argument.is_integer else 0
             rest = sp.expand(argument - coefficient * index)
             if abs(coefficient) == 1 and not rest.free_symbols & set(indices):
-                fresh = sp.Dummy(index.name, integer=True)
-                moved = {index: sp.expand(coefficient * (fresh - rest))}  # each whole number once
-                choices.append((body.xreplace(moved), [claim.xreplace(moved) for claim in claims], fresh))
+                value = sp.expand(coefficient * (index - rest))  # each whole number once
+                key = sorted(str(_expanded(factor.xreplace({index: value}))) for factor in read)
+                choices.append((key, value != index, value))
         if choices:
-            body, claims, fresh = min(choices, key=lambda choice: str(choice[0]))
+            *_, value = min(choices, key=lambda choice: choice[:2])
+            fresh = sp.Dummy(index.name, integer=True)
+            moved = {index: value.xreplace({index: fresh})}
+            body = _decided(_expanded(body.xreplace(moved)), ())
+            claims = [claim.xreplace(moved) for claim in claims]
             indices = tuple(fresh if other == index else other for other in indices)
+            if body.is_Add:
+                break
     return body, indices, tuple(map(sp.expand, claims))
 
 
@@ -628,15 +663,12 @@ def _product(body, indices, claims, way):
     if not indices:
         return body
     for index in indices:
-        first, last = _ends(index, claims) or ((), ())
-        for start, end in itertools.product(first, last):
-            size = sp.expand(end - start)
-            if size.is_Integer and size < _SPELLED and not _binds(body, index):
-                others = tuple(other for other in indices if other != index)
-                values = [{index: start + step} for step in range(size + 1)]
-                return sp.Mul(
-                    *(_product(body.xreplace(v), others, [claim.xreplace(v) for claim in claims], way) for v in values)
-                )
+        if not _binds(body, index) and (values := _values(index, claims, _Way())):
+            others = tuple(other for other in indices if other != index)
+            cases = [{index: value} for value in values]
+            return sp.Mul(
+                *(_product(body.xreplace(v), others, [claim.xreplace(v) for claim in claims], way) for v in cases)
+            )
     result = sp.Integer(1)
     for factor in sp.Mul.make_args(sp.factor_terms(body)):
         if isinstance(factor, sp.exp):
@@ -743,18 +775,18 @@ def _opaque(expr) -> dict:
     return {part: sp.Dummy(positive=part.is_positive or None, real=part.is_real or None) for part in parts}
 
 
-def _vanishes(expr, way) -> bool:
+def _zero(expr, way, simplify=False) -> bool:
     """Whether the normal form of an expression (indices apart, derivatives taken) is zero wherever it is defined."""
     expr = sp.together(_at_equal_indices(_normal(expr, way), way))
     expr = expr.xreplace(_opaque(expr))
-    return sp.expand(sp.fraction(expr)[0]) == 0 or sp.simplify(expr) == 0
+    return sp.expand(sp.fraction(expr)[0]) == 0 or (simplify and sp.simplify(expr) == 0)
 
 
-def _equal(left, right) -> bool:
+def _difference(left, right):
+    """What is to be shown to be zero, and the ranges of the free indices: they are within them."""
     difference = _taken(_apart(left)) - _taken(_apart(right))
-    if not difference.has(sp.Sum, sp.Product):
-        return _vanishes(difference, _Way())
-    return _vanishes(difference, _Way()) or _vanishes(difference, _Way(cut=True))
+    indices = {part for part in left.free_symbols | right.free_symbols if isinstance(part, Index)}
+    return difference, _Way(tuple(fact for index in sorted(indices, key=str) for fact in _known(index)))
 
 
 def is_positive(expr) -> bool:
@@ -853,6 +885,8 @@ class _Point:
         if isinstance(expr, sp.Integral | sp.Subs | sp.Piecewise):
             raise _NoValue
         args = [self.spelled(arg, bound, symbolic) for arg in expr.args]
+        if any(isinstance(arg, sp.Expr) and arg.is_number and not (arg.is_real and arg.is_finite) for arg in args):
+            raise _NoValue
         if isinstance(expr, sp.Indexed):
             if not all(index.is_Integer for index in args[1:]):
                 raise _NoValue
@@ -1018,22 +1052,33 @@ def prove(left, right, *, keys=()):
     """
     keys = _counts(keys)
     left, right = sp.sympify(left), sp.sympify(right)
+    cases = [[_with_keys(side, count) for side in (left, right)] for count in keys]
     reason = ""
     try:
-        if _equal(left, right):
+        difference, way = _difference(left, right)
+        if _zero(difference, way):
             return _checked(Proved(), left, right, (1, 2))
-        cases = [[_with_keys(side, count) for side in (left, right)] for count in keys]
-        if cases and all(_equal(*sides) for sides in cases):
+        answer = _refutation(left, right, keys or (1, 2, 3, 5))
+        if answer:
+            return answer
+        cut = dataclasses.replace(way, cut=_CUTS)
+        # cheap ways first; sympy's simplification knows more, and takes its time
+        if _zero(difference, cut) or _zero(difference, way, simplify=True):
+            return _checked(Proved(), left, right, (1, 2))
+        if cases and all(_zero(*_difference(*sides), simplify=True) for sides in cases):
             return _checked(Proved(keys), left, right, keys)
     except _Refused as refusal:
         reason = str(refusal)
-    rng = random.Random(0)
-    for count in keys or (1, 2, 3, 5):
-        for _ in range(6):
-            if answer := _compared(left, right, rng, {"n": count}):
-                return answer
+        if answer := _refutation(left, right, keys or (1, 2, 3, 5)):
+            return answer
     generic = "no normal form makes both sides the same, and no numbers were found that tell them apart"
     return Undecided(reason or _alike(left, right) or generic)
+
+
+def _refutation(left, right, counts):
+    rng = random.Random(0)
+    points = ((count, draw) for count in counts for draw in range(6))
+    return next((answer for count, _ in points if (answer := _compared(left, right, rng, {"n": count}))), None)
 
 
 def _checked(answer, left, right, counts):
