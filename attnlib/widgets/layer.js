@@ -1,6 +1,6 @@
 // The query plane: keys and query as points; their scores, weights and output follow.
 import { scores, softmax, output } from "laws";
-import { awaken, color, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
+import { awaken, color, dot, halo, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
 
 /** The convex hull of some points, counter-clockwise. */
 function hull(points) {
@@ -35,7 +35,7 @@ function build({ state, change, replace }) {
   });
   const parts = state().key.map((_, at) => ({
     arrow: svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "k" }),
-    halo: svg("circle", { class: "halo", style: color(at), "data-key": at, "data-symbol": "w" }),
+    ring: svg("circle", { class: "halo", style: color(at), "data-key": at, "data-symbol": "w" }),
     spoke: svg("line", { class: "spoke", style: color(at), "data-key": at, "data-symbol": "w" }),
     key: handle({
       panel: left, label: `key ${at + 1}`, symbol: "k", key: at, axes, range, value: () => state().key[at],
@@ -46,7 +46,7 @@ function build({ state, change, replace }) {
       move: (point) => replace("value", at, point), mark: dot(at),
     }),
   }));
-  left.picture.append(...parts.flatMap(({ arrow, halo }) => [arrow, halo]), queryArrow, ...parts.map(({ key }) => key.group), query.group);
+  left.picture.append(...parts.flatMap(({ arrow, ring }) => [arrow, ring]), queryArrow, ...parts.map(({ key }) => key.group), query.group);
   right.picture.append(hullShape, ...parts.map(({ spoke }) => spoke), ...parts.map(({ value }) => value.group), star);
 
   const line = (shape, [x1, y1], [x2, y2]) => put(shape, { x1, y1, x2, y2 });
@@ -56,11 +56,11 @@ function build({ state, change, replace }) {
       const origin = left.to([0, 0]);
       query.place(left.to(q));
       line(queryArrow, origin, left.to(q));
-      parts.forEach(({ arrow, halo, spoke, key, value }, at) => {
+      parts.forEach(({ arrow, ring, spoke, key, value }, at) => {
         const tip = left.to(keys[at]);
         key.place(tip);
         line(arrow, origin, tip);
-        put(halo, { cx: tip[0], cy: tip[1], r: 9 + 26 * Math.sqrt(weights[at]) });
+        put(ring, { cx: tip[0], cy: tip[1], r: halo(weights[at]) });
         const end = right.to(values[at]);
         value.place(end);
         line(spoke, right.to(o), end);

@@ -22,19 +22,23 @@ const write = (node, text) => {
   if (node.firstChild?.data !== text) node.textContent = text;
 };
 
-/** A number to four digits, with a true minus sign. */
+/** A number to four digits, with a true minus sign; to more where it would else pass for a whole number. */
 export function show(number) {
   if (number === Infinity) return "∞";
   const size = Math.abs(number);
-  const text = size === 0 || (size >= 1e-3 && size < 1e4) ? number.toFixed(size < 10 ? 4 : 2) : number.toExponential(3);
+  const rounded = (digits) => number.toFixed(digits);
+  const usual = size < 10 ? 4 : 2;
+  let digits = usual;
+  while (!Number.isInteger(number) && Number.isInteger(Number(rounded(digits))) && digits < 12) digits++;
+  if (Number.isInteger(Number(rounded(digits)))) digits = usual; // whole up to rounding errors
+  const text = size === 0 || (size >= 1e-3 && size < 1e4) ? rounded(digits) : number.toExponential(3);
   return text.replace(/-/g, "−");
 }
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const deep = (value, leaf) => (Array.isArray(value) ? value.map((part) => deep(part, leaf)) : leaf(value));
 const clamp = (value, { low, high }) => Math.min(high, Math.max(low, value));
-const isSwitch = ({ low, high, step, dimensions, logarithmic }) => dimensions === 0 && !logarithmic && step === high - low;
-const fit = (value, quantity) => (isSwitch(quantity) ? (value > quantity.low ? quantity.high : quantity.low) : clamp(value, quantity));
+const fit = (value, quantity) => (quantity.switch ? Number(value > 0) : clamp(value, quantity));
 
 /** The model that a page without a kernel gives to `render`: the part of anywidget's interface that widgets use. */
 class PageModel {
@@ -64,11 +68,24 @@ export function toFragment(name, state) {
   return `#${name}?${Object.entries(state).map(([key, value]) => `${key}=${text(value)}`).join("&")}`;
 }
 
+/** The name and the state in a fragment, also where mail or chat has encoded it or added a space. */
+function readFragment(fragment) {
+  let text = fragment.slice(1);
+  try {
+    text = decodeURIComponent(text);
+  } catch {
+    // what cannot be decoded is read as it stands
+  }
+  const [name, ...rest] = text.replaceAll("&amp;", "&").trim().split("?");
+  return { name, parts: new URLSearchParams(rest.join("?")) };
+}
+
 /** What a fragment says of a widget's state. Only numbers in the shape and range of the present state pass. */
 export function fromFragment(fragment, name, state, quantities) {
-  if (!fragment.startsWith(`#${name}?`)) return null;
+  const read = readFragment(fragment);
+  if (read.name !== name || !fragment.slice(1 + name.length)) return null;
   const found = {};
-  for (const [key, text] of new URLSearchParams(fragment.slice(name.length + 2))) {
+  for (const [key, text] of read.parts) {
     if (!Object.hasOwn(quantities, key)) continue;
     const number = (part) => (/^-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(part) ? Number(part) : NaN);
     const row = (part) => part.split(",").map(number);
@@ -105,7 +122,7 @@ export function panel({ title, height, x, y }) {
     const down = place([box.top, box.bottom], 0, height)(event.clientY);
     return [place([area.left, area.right], ...x.range)(along), place([area.bottom, area.top], ...y.range)(down)];
   };
-  const figure = html("figure", {}, html("figcaption", {}, title), picture);
+  const figure = html("figure", { style: `--shape: ${320 / height}` }, html("figcaption", {}, title), picture);
   return { figure, picture, window, area, across, up, to: ([a, b]) => [across(a), up(b)], from };
 }
 
@@ -121,6 +138,22 @@ export function bars(panel, symbol, count, { shift = 0, width = 0.6 } = {}) {
     put(shapes[at], { y: top, height: foot - top });
   });
 }
+
+/** Places for marks of one size that would hide each other: the later ones roll up over the earlier. */
+export function separate(places, size = 18) {
+  const free = [];
+  for (const [left, top] of places) {
+    let up = top;
+    const blocked = ([x, y]) => Math.abs(left - x) < size && Math.abs(up - y) < clear(x) - 0.01;
+    const clear = (x) => (size * size - (left - x) * (left - x)) ** 0.5;
+    for (let other; (other = free.find(blocked)); ) up = other[1] - clear(other[0]);
+    free.push([left, up]);
+  }
+  return free;
+}
+
+/** The radius of a halo around a dot: what is seen of it has an area that goes with the share, from 0 to 1. */
+export const halo = (share, dot = 9, whole = 35) => (dot * dot + (whole * whole - dot * dot) * share) ** 0.5;
 
 /** Where an increasing function crosses zero, to the last digit: halves the interval until no number lies inside. */
 export function crossing(increasing, low, high) {
@@ -159,6 +192,8 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
   const set = (point) => move(point.map((coordinate) => clamp(moving ? coordinate : round(coordinate), reach())));
   // The point of the mark that was grabbed stays under the pointer; the page may scroll meanwhile.
   let grabbed = null;
+  // A finger moves the mark and not the page; browsers know no style that says so of a part of a picture.
+  group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   const pointed = (event) => panel.from(event, panel.picture.getBoundingClientRect());
   group.addEventListener("pointerdown", (event) => {
     if (event.button || !event.isPrimary) return;
@@ -220,7 +255,7 @@ export function triangle(title) {
 }
 
 /**
- * Builds a widget in `el`: formula, pictures, sliders, numbers, presets, status line.
+ * Builds a widget in `el`: pictures, controls, what is seen in a line of words; formula, numbers, presets.
  * `build({ state, change, replace })` returns { panels, update(state, results) }; `compute(state)` runs the laws;
  * `columns` and `describe` say the results in numbers and words: a row for each key, or for each of
  * `columns.rows`, `plain` if these have no colour.
@@ -254,7 +289,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
   for (const node of more) for (const control of node.querySelectorAll("button, input, select")) fill(control, OWN_KEYS, []);
   const sliders = Object.entries(quantities).filter(([, { dimensions }]) => dimensions === 0).map(([name, quantity]) => {
     const { label, low, high, step, logarithmic, symbol = name } = quantity;
-    const binary = isSwitch(quantity);
+    const binary = quantity.switch;
     const to = (value) => (logarithmic ? Math.log2(value) : value);
     const input = html("input", { type: binary ? "checkbox" : "range", ...(binary ? { role: "switch" } : { min: to(low), max: to(high), step }), ...OWN_KEYS, "data-symbol": name });
     const output = html("span", { class: "reading", "aria-hidden": "true" }); // a screen reader hears the slider's own value
@@ -288,10 +323,16 @@ export function mount({ model, el, compute, build, columns, describe }) {
     button.addEventListener("click", () => change({ ...initial, ...changes }));
     presets.append(html("li", {}, button, ` ${sentence}`));
   }
-  root.append(formula, legend, html("div", { class: "panels" }, ...panels.map(({ figure }) => figure)),
-    html("div", { class: "controls" }, ...sliders.map(({ row }) => row), html("div", { class: "actions" }, reset, ...(model instanceof PageModel ? [link] : []))),
-    ...more, status, html("div", { class: "numbers" }, table), presets);
+  const actions = html("div", { class: "actions" }, reset, ...(model instanceof PageModel ? [link] : []));
+  const stage = html("div", { class: "stage" }, html("div", { class: "panels" }, ...panels.map(({ figure }) => figure)),
+    html("div", { class: "controls" }, ...sliders.map(({ row }) => row), actions), ...more);
+  root.append(stage, status, formula, legend, html("div", { class: "numbers" }, table), presets);
   el.replaceChildren(root);
+  // The keys that a control uses are not its host's as well: slides would turn.
+  root.addEventListener("keydown", (event) => {
+    const used = /^(Arrow.*|Page.*|Home|End| |Enter)$/.test(event.key) && event.target.closest("input, select, button, .handle");
+    if (used && !event.altKey && !event.ctrlKey && !event.metaKey) event.stopPropagation();
+  });
 
   let speak;
   function update() {
@@ -323,13 +364,16 @@ export function mount({ model, el, compute, build, columns, describe }) {
   };
   for (const event of ["pointerover", "focusin"]) root.addEventListener(event, hover(true));
   for (const event of ["pointerout", "focusout"]) root.addEventListener(event, hover(false));
-  legend.addEventListener("click", (event) => {
-    const button = event.target.closest("button");
+  const pin = (event) => {
+    const symbol = event.target.closest("[data-symbol]")?.dataset.symbol;
+    if (!symbol) return;
     const before = pinned();
-    for (const other of legend.children) other.setAttribute("aria-pressed", other === button && other.dataset.symbol !== before);
+    for (const button of legend.children)
+      button.setAttribute("aria-pressed", button.dataset.symbol === symbol && symbol !== before);
     light("symbol", before, false);
     light("symbol", pinned(), true);
-  });
+  };
+  for (const node of [legend, formula]) node.addEventListener("click", pin);
 
   for (const name of Object.keys(quantities)) {
     model.on(`change:${name}`, update);
@@ -348,25 +392,44 @@ export function awaken(kind, render) {
   for (const el of document.querySelectorAll(`[data-widget="${kind}"]`)) {
     const model = new PageModel(JSON.parse(el.querySelector("script[type='application/json']").textContent));
     const quantities = model.get("_quantities");
-    const state = () => Object.fromEntries(Object.keys(quantities).map((name) => [name, model.get(name)]));
-    const follow = (scroll) => {
-      const found = fromFragment(location.hash, el.dataset.name, state(), quantities);
-      if (!found) return;
-      for (const [name, value] of Object.entries({ ...model.get("_initial"), ...found })) model.set(name, value);
-      if (scroll) el.scrollIntoView({ block: "start" });
+    const { name } = el.dataset;
+    const state = () => Object.fromEntries(Object.keys(quantities).map((key) => [key, model.get(key)]));
+    const set = (changes) => {
+      for (const [key, value] of Object.entries({ ...model.get("_initial"), ...changes })) model.set(key, value);
     };
-    follow(false);
+    /** Sets the widget as the address says: a state of it, or none and so the first one. */
+    const follow = (fragment, scroll) => {
+      const found = fromFragment(fragment, name, state(), quantities);
+      if (found) set(found);
+      else if (!fragment) set({});
+      if (found && scroll) el.scrollIntoView({ block: "start" });
+    };
+    if (location.hash) follow(location.hash, false);
     render({ model, el });
     el.model = model;
-    if (location.hash.startsWith(`#${el.dataset.name}?`)) el.scrollIntoView({ block: "start" });
-    let write;
-    addEventListener("hashchange", () => {
-      clearTimeout(write);
-      follow(true);
-    });
+    if (readFragment(location.hash).name === name) el.scrollIntoView({ block: "start" });
+
+    let waiting;
+    const write = () => {
+      if (waiting) history.replaceState(history.state, "", toFragment(name, state()));
+      waiting = clearTimeout(waiting);
+    };
     el.addEventListener("attention-change", () => {
-      clearTimeout(write);
-      write = setTimeout(() => history.replaceState(null, "", toFragment(el.dataset.name, state())), 250);
+      clearTimeout(waiting);
+      waiting = setTimeout(write, 250); // browsers allow few changes of the address in a second
+    });
+    addEventListener("pagehide", write);
+    document.addEventListener("visibilitychange", write);
+    addEventListener("hashchange", () => {
+      waiting = clearTimeout(waiting);
+      follow(location.hash, true);
+    });
+    document.addEventListener("click", (event) => {
+      const link = event.target.closest?.("a[href*='#']");
+      if (!link || event.defaultPrevented) return;
+      write(); // the address that is left keeps the last state
+      // Where the address is already the link's, the browser tells of no change.
+      if (link.href === location.href) follow(link.hash, true);
     });
   }
 }
