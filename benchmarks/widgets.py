@@ -7,19 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from attnlib.widgets import (
-    BlockPooling,
-    FourRoads,
-    KeyAdvantage,
-    KLBudget,
-    LengthScaling,
-    MaximumEntropyDial,
-    PlanSimplex,
-    QueryPlane,
-    TemperatureSharpening,
-    VarianceAgainstScore,
-    static_files,
-)
+from attnlib.widgets import static_files, widget_classes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from conftest import launch
@@ -49,22 +37,21 @@ DRAG = """async (host) => {
 }"""
 
 
+def filled(cls, grid, line):
+    """Sixteen keys wherever a widget takes as many as one likes, and recorded points where it shows some."""
+    traits = cls.class_traits()
+    state = {"points": json.loads(RECORD.read_text("utf-8"))["points"]} if "points" in traits else {}
+    for name, trait in traits.items():
+        if getattr(trait, "per_key", False):
+            state[name] = line if len(trait.shape) == 1 else grid
+    return state
+
+
 def main():
     """Drag the first handle of each widget and print median and 95th percentile."""
     grid = [[(at % 4) * 1.2 - 1.8, (at // 4) * 1.2 - 1.8] for at in range(16)]
     line = [at / 3 - 2.5 for at in range(16)]
-    widgets = [
-        QueryPlane(key=grid, value=grid),
-        VarianceAgainstScore(scores=line, value=line),
-        MaximumEntropyDial(scores=line),
-        PlanSimplex(),
-        KLBudget(scores=line),
-        KeyAdvantage(),
-        FourRoads(scores=line),
-        TemperatureSharpening(scores=line),
-        BlockPooling(scores=line, value=line),
-        LengthScaling(points=json.loads(RECORD.read_text("utf-8"))["points"]),
-    ]
+    widgets = [cls(**filled(cls, grid, line)) for cls in widget_classes().values()]
     print(f"{'widget, 16 keys where it has keys':36}{'median ms':>10}{'95 % ms':>10}")
     with sync_playwright() as driver:
         page = launch(driver).new_page()

@@ -9,7 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 
-from attnlib.derive import sources
+from attnlib.formulas import catalogue
+from attnlib.sources import sources
+from attnlib.widgets import widget_classes
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 LIMIT = 600_000  # bytes that a page may load, compressed
@@ -251,8 +253,21 @@ def test_the_ledger_has_every_row_with_its_evidence(read):
     for entry, row in zip(entries, sources().values(), strict=True):
         head = entry.find("p").get_text()
         assert head.startswith(f"{row['source']}, {row['label']}: {row['verdict']}")
-        assert re.fullmatch(r"0\d-[\w-]+\.html#[\w-]+", entry.find("a")["href"])
+        assert re.fullmatch(r"\d\d-[\w-]+\.html#[\w-]+", entry.find("a")["href"])
     counts = Counter(row["verdict"] for row in sources().values())
     (total,) = (p for p in read("chapters/ledger.html").select("article p") if p.get_text().startswith("All sources:"))
     printed = dict((verdict, int(number)) for number, verdict in re.findall(r"(\d+) (\w+)[,.]", total.get_text()))
     assert printed == counts and f"{len(sources())} equations and claims" in total.get_text()
+
+
+def test_the_formulas_have_their_letters_proofs_widgets_and_code(read):
+    """Every formula has one entry: its equation, a link to the cell that proves it, and where a widget runs it, the code."""
+    page = read("chapters/formulas.html")
+    assert len(page.select(".ledger-entry")) == len(catalogue())
+    run = {formula for cls in widget_classes().values() for law in cls.laws for formula in law.formulas.values()}
+    for identifier, formula in catalogue().items():
+        entry = page.find(id=identifier)
+        assert entry.find("math") and formula.says in entry.get_text()
+        links = [link["href"] for link in entry.select("a")]
+        assert any(link.endswith(f"#proof-of-{identifier}") for link in links), identifier
+        assert bool(entry.select("details pre")) == (formula in run) == (len(links) > 1), identifier

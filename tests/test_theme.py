@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 from conftest import ROOT
 
-from sphinx_extensions import fingerprint, ledger, mathematics, pages, repository
+from attnlib.derive import RECORD_TYPE
+from sphinx_extensions import fingerprint, formulas, ledger, mathematics, pages, records, repository
 
 # ---- mathematics ----
 
@@ -249,39 +250,68 @@ def test_only_the_current_cache_is_kept(book):
     assert config.nb_execution_cache_path == str(caches / fingerprint.fingerprint(book, fingerprint.SOURCES))
 
 
-# ---- ledger ----
+# ---- ledger and formulas ----
 
 
-def test_a_row_without_evidence_is_a_warning_and_evidence_is_forgotten_with_its_chapter(monkeypatch):
-    from docutils import nodes
-    from sympy import exp
-
-    from attnlib.derive import checked, equation, sources
-    from attnlib.formulas import alpha, i, j, over_keys, s, weight
-
+@pytest.fixture
+def warned(monkeypatch):
+    """What the pages made of records warn of."""
     said = []
-    monkeypatch.setattr(ledger.logger, "warning", lambda text, *values: said.append(text % values))
-    proof = equation("ma-weights", weight, exp(alpha * s[i]) / over_keys(exp(alpha * s[j])), "divide")
-    claim = checked("testing-limit", True, "two keys tie")
-    env = SimpleNamespace(docname="chapter", ledger_evidence={})
-    app = SimpleNamespace(env=env)
-    doctree = nodes.section("", *(nodes.raw("", made._repr_html_(), format="html") for made in (proof, claim)))
-    ledger.collect(app, doctree)
-    assert ledger.check(app, env) == []
-    assert env.ledger_shown == {
-        "ma-weights": ("chapter", ([], "proved")),
-        "testing-limit": ("chapter", ([], "tested")),
+    for module in (ledger, formulas):
+        monkeypatch.setattr(module.logger, "warning", lambda text, *values: said.append(text % values))
+    return said
+
+
+def recorded(**pages):
+    """An environment in which pages hold the records of some derivations."""
+    found = {
+        page: [record for one in derivations for record in one._repr_mimebundle_()[RECORD_TYPE]]
+        for page, derivations in pages.items()
     }
-    missing = sources().keys() - {"ma-weights", "testing-limit"}
-    assert len(said) == len(missing) and all(any(f" {name} " in text for text in said) for name in missing)
-    env.docname = "another"
-    ledger.collect(app, doctree)
-    ledger.purge(app, env, "chapter")
-    ledger.check(app, env)
-    assert env.ledger_shown["ma-weights"][0] == "another", "a second chapter's evidence outlives the first's"
-    ledger.purge(app, env, "another")
-    ledger.check(app, env)
-    assert env.ledger_shown == {} and len(said) == 2 * len(missing) + len(sources())
+    return SimpleNamespace(attention_records=found)
+
+
+def test_a_row_without_evidence_is_a_warning_and_evidence_is_forgotten_with_its_chapter(warned):
+    from attnlib.derive import checked, equation
+    from attnlib.formulas import layer, stable_weight
+    from attnlib.formulas.symbols import i
+    from attnlib.sources import sources
+
+    proof = equation("ma-weights", stable_weight(i), layer.weight.expression, "divide")
+    claim = checked("testing-limit", True, "two keys tie")
+    env = recorded(first=[proof, claim], second=[proof])
+    assert ledger.check(None, env) == []
+    assert env.ledger_shown == {"ma-weights": ("first", ([], "proved")), "testing-limit": ("first", ([], "tested"))}
+    missing = sources().keys() - env.ledger_shown.keys()
+    assert len(warned) == len(missing) and all(any(f" {name} " in text for text in warned) for name in missing)
+    records.purge(None, env, "first")
+    ledger.check(None, env)
+    assert env.ledger_shown == {"ma-weights": ("second", ([], "proved"))}, "a second chapter's evidence outlives"
+    records.purge(None, env, "second")
+    ledger.check(None, env)
+    assert env.ledger_shown == {}
+
+
+def test_a_formula_that_no_page_has_proved_defined_or_assumed_is_a_warning(warned, monkeypatch):
+    from attnlib.derive import defined
+    from attnlib.formulas import catalogue, layer
+
+    everything = [defined(formula) for formula in catalogue().values()]
+    formulas.check(None, recorded(page=everything))
+    assert warned == []
+    formulas.check(None, recorded(page=[one for one in everything if "'output-of" not in str(one._repr_mimebundle_())]))
+    assert warned == ["formulas: 'output of the layer' is neither proved nor defined nor assumed on any page"]
+    warned.clear()
+    wrong = layer.weight.__class__(
+        "twice", layer.score.letter, layer.score.expression, "No.", layer.score.expression * 2
+    )
+    monkeypatch.setattr(formulas, "catalogue", lambda: catalogue() | {"twice": wrong})
+    formulas.check(None, recorded(page=[*everything, defined(wrong)]))
+    assert len(warned) == 1 and "what runs for 'twice' is not proved to be what is shown" in warned[0]
+    warned.clear()
+    monkeypatch.setattr(formulas, "catalogue", lambda: {k: v for k, v in catalogue().items() if k != "cheapest-plan"})
+    formulas.check(None, recorded(page=everything))
+    assert "formulas: widget 'backward' runs 'cheapest plan', which is not in attnlib.formulas" in warned
 
 
 # ---- colours ----

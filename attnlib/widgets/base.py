@@ -24,6 +24,7 @@ def _source(name: str) -> str:
     return resources.files("attnlib.widgets").joinpath(name).read_text("utf-8")
 
 
+_COMMENT_LINES = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)
 _IMPORT = re.compile(r'^import\s+\{([^}]*)\}\s+from\s+"([^"]+)";\n', re.MULTILINE)
 
 
@@ -50,7 +51,8 @@ def _script(kind: str, laws: tuple[Law, ...]) -> str:
             raise ValueError(f"{list(parts)[number]} has an import that cannot be bundled: {left[0]}")
         if twice := declared_names(text) & frozenset().union(*map(declared_names, scripts[:number])):
             raise ValueError(f"{list(parts)[number]} declares again {', '.join(sorted(twice))}")
-    return re.sub(r"^export (?=(?:async )?(?:const|function)\b)", "", "\n".join(scripts), flags=re.MULTILINE)
+    text = re.sub(r"^export (?=(?:async )?(?:const|function)\b)", "", "\n".join(scripts), flags=re.MULTILINE)
+    return _COMMENT_LINES.sub("", text)  # a page loads the code alone
 
 
 def _letters(formulas: tuple[Formula, ...]) -> list[list[str]]:
@@ -262,7 +264,7 @@ _PAGE_STATE = ("_presets", "_initial", "_quantities", "_formula", "_legend", "_t
 
 def widget_classes() -> dict[str, type[Widget]]:
     """Every widget of the book, by its kind."""
-    return {cls.kind: cls for cls in Widget.__subclasses__()}
+    return {cls.kind: cls for cls in Widget.__subclasses__() if cls.__module__.startswith(f"{__package__}.")}
 
 
 def static_files() -> dict[str, str]:
