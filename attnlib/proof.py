@@ -12,7 +12,7 @@ import itertools
 import random
 
 import sympy as sp
-from sympy.core.function import Application, AppliedUndef
+from sympy.core.function import AppliedUndef
 
 _SPELLED = 16  # ranges of at most so many whole numbers are written out term by term
 _CUTS = 12  # how often a region is cut: the orders of three indices, and each of their ends
@@ -213,6 +213,8 @@ def _apart(expr, facts=()):
         return _apart(expr.unfold(), facts)
     if not isinstance(expr, sp.Basic) or not expr.args:
         return expr
+    if isinstance(expr, sp.KroneckerDelta) and len(expr.args) > 2:
+        raise _Refused(f"{expr} says itself in which range it holds")
     if not isinstance(expr, sp.Sum | sp.Product):
         return expr.func(*(_apart(arg, facts) for arg in expr.args))
     names, limits = {}, []
@@ -256,6 +258,9 @@ def _taken(expr):
     return expr.func(*map(_taken, expr.args))
 
 
+_SMOOTH_FUNCTIONS = (sp.exp, sp.log, sp.sin, sp.cos, sp.tanh, sp.erf, AppliedUndef)
+
+
 def _differentiated(expr, by):
     """The derivative by a real symbol or by one element of an array, of which no element depends on another."""
     if not isinstance(by, sp.Indexed) and (not by.is_Symbol or isinstance(by, Index)):
@@ -294,9 +299,10 @@ def _differentiated(expr, by):
         )
     if isinstance(expr, sp.Derivative) and isinstance(expr.expr, AppliedUndef):
         return sp.Derivative(expr, by)  # unknown functions are smooth
-    # by a whole number: as if it were real, so only of what has a value also between
-    smooth = sp.exp | sp.log if by.is_integer else Application
-    if isinstance(expr, smooth) and not isinstance(expr, sp.KroneckerDelta | sp.Piecewise):
+    if isinstance(expr, sp.exp | sp.log if by.is_integer else _SMOOTH_FUNCTIONS) or (
+        isinstance(expr, sp.Max | sp.Min | sp.Abs) and not by.is_integer and all(arg.is_real for arg in expr.args)
+    ):
+        # the chain rule; by a whole number as if it were real, so only of what has a value also between
         parts = enumerate(expr.args, 1)
         return sp.Add(*(expr.fdiff(at) * _differentiated(part, by) for at, part in parts if part.has(*_names(by))))
     raise _Refused
@@ -753,8 +759,8 @@ def _largest(expr):
 
 
 def _at_equal_indices(expr, way, done=frozenset()):
-    """Write each term with a delta of free whole numbers in one of them fewer: elsewhere it is zero."""
-    result = []
+    """Write what stands beside a delta of free whole numbers in one of them fewer: elsewhere it is zero."""
+    result, beside = [], {}
     for term in sp.Add.make_args(sp.expand(expr)):
         deltas = {part for part in sp.Mul.make_args(term) if isinstance(part, sp.KroneckerDelta)} - done
         for delta in sorted(deltas, key=str):
@@ -762,17 +768,21 @@ def _at_equal_indices(expr, way, done=frozenset()):
             symbols.sort(key=lambda part: (isinstance(part, Index), str(part)))  # what is known to be in a range stays
             pinned = _pinned(delta.args[0] - delta.args[1], symbols)
             if pinned and not _binds(term, pinned[0]):
-                rest = _normal((term / delta).xreplace(dict([pinned])), way)
-                term = _at_equal_indices(rest * delta, way, done | {delta})
+                beside.setdefault((delta, *pinned), []).append(term / delta)
                 break
-        result.append(term)
+        else:
+            result.append(term)
+    for (delta, symbol, value), terms in beside.items():
+        rest = _normal(sp.Add(*terms).xreplace({symbol: value}), way)
+        result.append(_at_equal_indices(rest * delta, way, done | {delta}))
     return sp.Add(*result)
 
 
 def _opaque(expr) -> dict:
     """A symbol for each part that sympy's simplification must not open, with what is known of its sign."""
-    parts = expr.atoms(sp.Sum, sp.Product, _Total, _Multiplied, _Holds, sp.KroneckerDelta, sp.Piecewise, *_BINDING)
-    return {part: sp.Dummy(positive=part.is_positive or None, real=part.is_real or None) for part in parts}
+    own = expr.atoms(_Total, _Multiplied, _Holds, sp.KroneckerDelta)
+    symbols = {part: sp.Dummy(positive=part.is_positive or None, real=part.is_real or None) for part in own}
+    return symbols | {part: sp.Dummy() for part in expr.atoms(sp.Sum, sp.Product, sp.Piecewise, *_BINDING)}
 
 
 def _zero(expr, way, simplify=False) -> bool:
@@ -784,9 +794,12 @@ def _zero(expr, way, simplify=False) -> bool:
 
 def _difference(left, right):
     """What is to be shown to be zero, and the ranges of the free indices: they are within them."""
-    difference = _taken(_apart(left)) - _taken(_apart(right))
     indices = {part for part in left.free_symbols | right.free_symbols if isinstance(part, Index)}
-    return difference, _Way(tuple(fact for index in sorted(indices, key=str) for fact in _known(index)))
+    facts = tuple(fact for index in sorted(indices, key=str) for fact in _known(index))
+    difference = _taken(_apart(left, facts)) - _taken(_apart(right, facts))
+    if not difference.is_commutative:
+        raise _Refused("the order of its factors matters")
+    return difference, _Way(facts)
 
 
 def is_positive(expr) -> bool:
@@ -800,19 +813,24 @@ def is_positive(expr) -> bool:
     (True, False)
     """
     try:
-        expr = _taken(_apart(sp.sympify(expr)))
+        expr, way = _difference(_expression("expr", expr), sp.Integer(0))
     except _Refused:
         return False
-    for form in (
-        sp.factor_terms(
-            expr.replace(lambda part: isinstance(part, sp.Sum | sp.Product), lambda part: _normal(part, _Way()))
-        ),
-        _normal(expr, _Way()),
-    ):
+    if expr.is_integer and _implied(expr - 1, way.facts):
+        return True
+    written = expr.replace(lambda part: isinstance(part, sp.Sum | sp.Product), lambda part: _normal(part, way))
+    for form in (sp.factor_terms(written), _normal(expr, way)):
         form = form.xreplace(_opaque(form))
         if form.is_positive or sp.simplify(form).is_positive:
             return True
     return False
+
+
+def _expression(name, value):
+    value = sp.sympify(value)
+    if not isinstance(value, sp.Expr):
+        raise ValueError(f"{name} must be an expression; got {value}")
+    return value
 
 
 # --- Numbers ---------------------------------------------------------------------------------------------------------
@@ -827,7 +845,7 @@ class _Point:
 
     def __init__(self, rng, sizes):
         self.rng, self.sizes = rng, sizes
-        self.numbers, self.shown, self.polynomials = {}, {}, {}
+        self.numbers, self.polynomials = {}, {}
 
     def whole(self, symbol):
         """The value of a whole number: of one with a declared range, one within it."""
@@ -843,7 +861,7 @@ class _Point:
                 number = self.rng.choice(
                     [k for k in range(-3, 4) if sp.Integer(k).is_nonnegative or not symbol.is_nonnegative]
                 )
-            self.numbers[symbol] = self.shown[str(symbol)] = sp.Integer(number)
+            self.numbers[symbol] = sp.Integer(number)
         return self.numbers[symbol]
 
     def real(self, symbol):
@@ -851,7 +869,7 @@ class _Point:
         if symbol not in self.numbers:
             size = sp.Float(self.rng.uniform(0.3, 2), 40)
             below = symbol.is_negative or (not symbol.is_nonnegative and self.rng.random() < 0.5)
-            self.numbers[symbol] = self.shown[str(symbol)] = -size if below else size
+            self.numbers[symbol] = -size if below else size
         return self.numbers[symbol]
 
     def spelled(self, expr, bound=None, symbolic=False):
@@ -939,7 +957,7 @@ def _compared(left, right, rng, sizes):
         return None
     if first is None or second is None or abs(first - second) <= 1e-12 * max(abs(first), abs(second), 1e-8):
         return None
-    return Refuted(left, right, point.shown, first, second)
+    return Refuted(left, right, point.numbers, first, second)
 
 
 # --- Answers ---------------------------------------------------------------------------------------------------------
@@ -1051,7 +1069,7 @@ def prove(left, right, *, keys=()):
     undecided: no normal form makes both sides the same, and no numbers were found that tell them apart
     """
     keys = _counts(keys)
-    left, right = sp.sympify(left), sp.sympify(right)
+    left, right = _expression("left", left), _expression("right", right)
     cases = [[_with_keys(side, count) for side in (left, right)] for count in keys]
     reason = ""
     try:
@@ -1117,4 +1135,6 @@ def check_equal(left, right, *, keys=()) -> None:
     """
     answer = prove(left, right, keys=keys)
     if not isinstance(answer, Proved):
-        raise NotProved(f"not proved equal:\n  left   {left}\n  right  {right}\n  {answer}")
+        left, right = sp.sympify(left), sp.sympify(right)
+        alike = f"\n  {text}" if (text := _alike(left, right)) and text not in str(answer) else ""
+        raise NotProved(f"not proved equal:\n  left   {left}\n  right  {right}\n  {answer}{alike}")

@@ -98,6 +98,8 @@ def element(indexed, whole, real):
 def differ(left, right, seed):
     """Where both sides differ for n from 1 to 3, or None."""
     free = sorted((part for part in (left - right).free_symbols | {n} if part.is_Symbol and part.is_integer), key=str)
+    if unknown := [part for part in free if not isinstance(part, Index) and part not in (n, d, m)]:
+        raise TypeError(f"no numbers for {unknown}")
     sizes = [part for part in (n, d, m) if part in free or (part == d and c in free)]
     for counts in itertools.product((1, 2, 3), repeat=len(sizes)):
         base = dict(zip(sizes, counts, strict=True))
@@ -105,13 +107,13 @@ def differ(left, right, seed):
         ends = {i: n, j: n, k: n, K: n, c: d, before: n - 1}
         for places in itertools.product(*(range(1, int(ends[part].subs(base)) + 1) for part in indices)):
             whole = base | dict(zip(indices, places, strict=True))
-            for draw in range(2):
+            for draw in range(3):
                 values = random.Random(f"{seed} {draw} {counts}")
                 numbers = collections.defaultdict(lambda values=values: mpmath.mpf(values.uniform(0.4, 1.6)))
 
                 def real(name, above, numbers=numbers, draw=draw):
                     value = numbers[name]
-                    return value if above else value - 1 if draw else value
+                    return value if above else (value, value - 1, 4 * value - 4)[draw]
 
                 try:
                     sides = [number(side, whole, real) for side in (left, right)]
@@ -160,7 +162,7 @@ class Draw:
             lambda: sp.Max(s[at], v[at]),
             lambda: F(at, self.place(*bound)),
             lambda: self(x, kappa, at, n, sp.Integer(2), 1 / kappa),
-            lambda: 1 / self(p[at], n - 1, n, x, s[at], K),
+            lambda: 1 / self(p[at], n - 1, n, x, s[at], K, at, at - 1),
         ]
         return self(*kinds)()
 
