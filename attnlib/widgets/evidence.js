@@ -1,6 +1,6 @@
 // KL budget: the weights with the largest expected score that stay within a divergence of equal weights.
 import { softmax, bought, testing } from "laws";
-import { awaken, color, crossing, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
+import { awaken, color, crossing, dot, handle, leaders, mount, panel, put, separate, show, svg } from "./shared.js";
 
 const ERROR = 0.05; // as in evidence.py: of rejecting ignorance although it holds
 const ENDLESS = 1e300; // stands for the β that leaves the best keys alone: every other weight underflows to zero
@@ -16,33 +16,69 @@ function compute({ budget, scores }) {
   const inside = () => (budget < largest ? crossing((beta) => spent(beta) - budget, 0, high) : ENDLESS);
   const beta = spendable > 0 ? inside() : 0;
   return {
-    beta, ...bought(beta, count, scores, top), spent: spendable, largest,
-    weights: softmax(beta, count, scores).weights, ...testing(ERROR, spendable),
+    beta,
+    ...bought(beta, count, scores, top),
+    spent: spendable,
+    largest,
+    weights: softmax(beta, count, scores).weights,
+    ...testing(ERROR, spendable),
   };
 }
 
 function build({ state, change, replace }) {
   const count = state().scores.length;
   const left = panel({
-    title: "Weight of each score; dashed, equal weights", height: 290, x: { range: [-3.2, 3.2], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "score" },
+    title: "Weight of each score; dashed, equal weights",
+    height: 290,
+    x: { range: [-3.2, 3.2], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "score" },
     y: { range: [-0.06, 1.06], ticks: [0, 0.25, 0.5, 0.75, 1], label: "weight" },
   });
   const right = panel({
-    title: "What a budget buys, and the price of the next nat", height: 290, x: { range: [-0.1, 2.9], ticks: [0, 0.5, 1, 1.5, 2, 2.5], label: "budget ρ, in nats" },
+    title: "What a budget buys, and the price of the next nat",
+    height: 290,
+    x: { range: [-0.1, 2.9], ticks: [0, 0.5, 1, 1.5, 2, 2.5], label: "budget ρ, in nats" },
     y: { range: [-3.2, 3.4], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "expected score" },
   });
-  const level = svg("line", { class: "law mean", x1: left.across(-3.2), x2: left.across(3.2), y1: left.up(1 / count), y2: left.up(1 / count) });
+  const level = svg("line", {
+    class: "law mean",
+    x1: left.across(-3.2),
+    x2: left.across(3.2),
+    y1: left.up(1 / count),
+    y2: left.up(1 / count),
+  });
   const limit = svg("line", { class: "law mean", "data-symbol": "rho" });
   const curve = svg("path", { class: "center", "data-symbol": "rho" });
   const tangent = svg("line", { class: "tangent", "data-symbol": "beta" });
-  const scores = state().scores.map((_, at) => handle({
-    panel: left, label: `score of key ${at + 1}`, symbol: "s", key: at, axes: ["score"], range: { low: -3, high: 3 },
-    value: () => state().scores[at], move: ([score]) => replace("scores", at, score), mark: dot(at),
-  }));
-  const stems = scores.map((_, at) => svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "w" }));
+  const scores = state().scores.map((_, at) =>
+    handle({
+      panel: left,
+      label: `score of key ${at + 1}`,
+      symbol: "s",
+      key: at,
+      axes: ["score"],
+      range: { low: -3, high: 3 },
+      value: () => state().scores[at],
+      move: ([score]) => replace("scores", at, score),
+      mark: dot(at),
+    }),
+  );
+  const stems = scores.map((_, at) =>
+    svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "w" }),
+  );
   const budget = handle({
-    panel: right, label: "budget", symbol: "rho", axes: ["nats"], range: { low: 0, high: 2.8 }, value: () => state().budget,
-    move: ([nats]) => change({ budget: nats }), mark: svg("g", { class: "mark query" }, svg("circle", { r: 9 }), svg("text", { "text-anchor": "middle", dy: 3.5 }, "ρ")),
+    panel: right,
+    label: "budget",
+    symbol: "rho",
+    axes: ["nats"],
+    range: { low: 0, high: 2.8 },
+    value: () => state().budget,
+    move: ([nats]) => change({ budget: nats }),
+    mark: svg(
+      "g",
+      { class: "mark query" },
+      svg("circle", { r: 9 }),
+      svg("text", { "text-anchor": "middle", dy: 3.5 }, "ρ"),
+    ),
   });
   left.window.append(level);
   left.picture.append(...stems, ...scores.map(({ group }) => group));
@@ -53,17 +89,28 @@ function build({ state, change, replace }) {
     panels: [left, right],
     update({ budget: nats, scores: all }, { weights, expectation, price, largest }) {
       link(limit, right.to([largest, -3.2]), right.to([largest, 3.4]));
+      const tips = all.map((score, at) => left.to([score, weights[at]]));
+      const places = separate(tips);
       scores.forEach((mark, at) => {
-        const tip = left.to([all[at], weights[at]]);
-        mark.place(tip);
-        link(stems[at], [tip[0], left.up(0)], tip);
+        mark.place(places[at]);
+        link(stems[at], [tips[at][0], left.up(0)], tips[at]);
       });
       const top = Math.max(...all);
       const range = top - Math.min(...all) || 1;
       const points = [];
       for (let step = 0; step <= 40; step++) {
-        const { spent, expectation: gain } = bought(step === 40 ? ENDLESS : (5 * step) / (40 - step) / range, count, all, top);
-        points.push(right.to([spent, gain]).map((part) => part.toFixed(2)).join(" "));
+        const { spent, expectation: gain } = bought(
+          step === 40 ? ENDLESS : (5 * step) / (40 - step) / range,
+          count,
+          all,
+          top,
+        );
+        points.push(
+          right
+            .to([spent, gain])
+            .map((part) => part.toFixed(2))
+            .join(" "),
+        );
       }
       put(curve, { d: `M${points.join("L")}H${right.across(2.9).toFixed(2)}` });
       const reach = Math.min(0.5, 1.5 / price); // a steep tangent is cut before it leaves the picture
@@ -76,15 +123,20 @@ function build({ state, change, replace }) {
 
 const columns = {
   count: "scores",
-  names: [["score", "s"], ["weight", "w"]],
+  names: [
+    ["score", "s"],
+    ["weight", "w"],
+  ],
   of: ({ scores }, { weights }) => scores.map((score, at) => [score, weights[at]]),
 };
 
 function describe({ budget }, { beta, price, expectation, spent, weights, draws }) {
   const rest = spent < budget ? ` ${show(budget - spent)} of the budget cannot be spent.` : "";
-  const bought = beta < ENDLESS ? `β = ${show(beta)}, price ${show(price)} per nat` : "β is infinite, and one more nat buys nothing";
+  const bought =
+    beta < ENDLESS ? `β = ${show(beta)}, price ${show(price)} per nat` : "β is infinite, and one more nat buys nothing";
   const wait = draws < Infinity ? `after about ${Math.ceil(draws)} draws` : "never";
-  return `${bought}; expected score ${show(expectation)}.${rest} Equal weights are rejected ${wait}, with an error of ${100 * ERROR} %. ${leaders(weights)}`;
+  const rejected = `Equal weights are rejected ${wait}, with an error of ${100 * ERROR} %.`;
+  return `${bought}; expected score ${show(expectation)}.${rest} ${rejected} ${leaders(weights)}`;
 }
 
 export function render({ model, el }) {

@@ -77,7 +77,8 @@ const columns = {
 
 function describe({ head_dim: size, scaled }, { effective, weights }) {
   const how = scaled ? "divided by √d" : "not divided";
-  return `d = ${Math.round(size)}, ${how}: largest weight ${show(weights[0])}, ${show(effective)} effective keys of ${KEYS}.`;
+  const found = `largest weight ${show(weights[0])}, ${show(effective)} effective keys of ${KEYS}`;
+  return `d = ${Math.round(size)}, ${how}: ${found}.`;
 }
 
 export function render({ model, el }) {

@@ -6,10 +6,13 @@ import { awaken, color, dot, halo, handle, leaders, mount, panel, put, show, svg
 function hull(points) {
   const sorted = [...points].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   const turn = (o, a, b) => (a[0] - o[0]) * (b[1] - o[1]) - (a[1] - o[1]) * (b[0] - o[0]);
-  const half = (order) => order.reduce((chain, point) => {
-    while (chain.length > 1 && turn(chain.at(-2), chain.at(-1), point) <= 0) chain.pop();
-    return [...chain, point];
-  }, []).slice(0, -1);
+  const half = (order) =>
+    order
+      .reduce((chain, point) => {
+        while (chain.length > 1 && turn(chain.at(-2), chain.at(-1), point) <= 0) chain.pop();
+        return [...chain, point];
+      }, [])
+      .slice(0, -1);
   return [...half(sorted), ...half(sorted.reverse())];
 }
 
@@ -30,23 +33,53 @@ function build({ state, change, replace }) {
   const queryArrow = svg("line", { class: "arrow query", "data-symbol": "q" });
   const star = svg("path", { d: "M0-9 9 0 0 9-9 0Z", class: "output-mark", "data-symbol": "o" });
   const query = handle({
-    panel: left, label: "query", symbol: "q", axes, range, value: () => state().query,
-    move: (point) => change({ query: point }), mark: svg("g", { class: "mark query" }, svg("circle", { r: 9 }), svg("text", { "text-anchor": "middle", dy: 3.5 }, "q")),
+    panel: left,
+    label: "query",
+    symbol: "q",
+    axes,
+    range,
+    value: () => state().query,
+    move: (point) => change({ query: point }),
+    mark: svg(
+      "g",
+      { class: "mark query" },
+      svg("circle", { r: 9 }),
+      svg("text", { "text-anchor": "middle", dy: 3.5 }, "q"),
+    ),
   });
   const parts = state().key.map((_, at) => ({
     arrow: svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "k" }),
     ring: svg("circle", { class: "halo", style: color(at), "data-key": at, "data-symbol": "w" }),
     spoke: svg("line", { class: "spoke", style: color(at), "data-key": at, "data-symbol": "w" }),
     key: handle({
-      panel: left, label: `key ${at + 1}`, symbol: "k", key: at, axes, range, value: () => state().key[at],
-      move: (point) => replace("key", at, point), mark: dot(at),
+      panel: left,
+      label: `key ${at + 1}`,
+      symbol: "k",
+      key: at,
+      axes,
+      range,
+      value: () => state().key[at],
+      move: (point) => replace("key", at, point),
+      mark: dot(at),
     }),
     value: handle({
-      panel: right, label: `value ${at + 1}`, symbol: "v", key: at, axes, range, value: () => state().value[at],
-      move: (point) => replace("value", at, point), mark: dot(at),
+      panel: right,
+      label: `value ${at + 1}`,
+      symbol: "v",
+      key: at,
+      axes,
+      range,
+      value: () => state().value[at],
+      move: (point) => replace("value", at, point),
+      mark: dot(at),
     }),
   }));
-  left.picture.append(...parts.flatMap(({ arrow, ring }) => [arrow, ring]), queryArrow, ...parts.map(({ key }) => key.group), query.group);
+  left.picture.append(
+    ...parts.flatMap(({ arrow, ring }) => [arrow, ring]),
+    queryArrow,
+    ...parts.map(({ key }) => key.group),
+    query.group,
+  );
   right.picture.append(hullShape, ...parts.map(({ spoke }) => spoke), ...parts.map(({ value }) => value.group), star);
 
   const line = (shape, [x1, y1], [x2, y2]) => put(shape, { x1, y1, x2, y2 });
@@ -75,7 +108,10 @@ function build({ state, change, replace }) {
 
 const columns = {
   count: "key",
-  names: [["score", "s"], ["weight", "w"]],
+  names: [
+    ["score", "s"],
+    ["weight", "w"],
+  ],
   of: (_, { scores: all, weights }) => all.map((score, at) => [score, weights[at]]),
 };
 

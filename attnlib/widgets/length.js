@@ -19,53 +19,126 @@ function human(number, unit) {
 /** What is counted at a length and these settings. */
 const count = (model, length, settings) => counted(length, ...settings, model.get("_query_block"));
 
-const least = (one, pace) => WAYS.map((way) => roofline(one.flops, one[`${way}_traffic`], pace.flops_per_second, pace.bytes_per_second).seconds);
+const least = (one, pace) =>
+  WAYS.map((way) => roofline(one.flops, one[`${way}_traffic`], pace.flops_per_second, pace.bytes_per_second).seconds);
 
 function compute(state, model) {
   const [length, ...settings] = whole(state);
   const one = count(model, length, settings);
   const reach = model.get("_machines").map(([, capacity]) => limits(capacity, ...whole(state, SETTINGS)));
   return {
-    ...one, traffic: WAYS.map((way) => one[`${way}_traffic`]), intensity: WAYS.map((way) => moved(one.flops, one[`${way}_traffic`]).intensity),
-    seconds: least(one, model.get("rates")), naive_limits: reach.map(({ naive }) => naive), streaming_limits: reach.map(({ streaming }) => streaming),
+    ...one,
+    traffic: WAYS.map((way) => one[`${way}_traffic`]),
+    intensity: WAYS.map((way) => moved(one.flops, one[`${way}_traffic`]).intensity),
+    seconds: least(one, model.get("rates")),
+    naive_limits: reach.map(({ naive }) => naive),
+    streaming_limits: reach.map(({ streaming }) => streaming),
   };
 }
 
-const SHAPES = ["M-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z", "M-3 -3h6v6h-6z", "M0 -4L4 3H-4z", "M0 -4.5L4 0L0 4.5L-4 0z", "M0 4L4 -3H-4z"];
+const SHAPES = [
+  "M-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z",
+  "M-3 -3h6v6h-6z",
+  "M0 -4L4 3H-4z",
+  "M0 -4.5L4 0L0 4.5L-4 0z",
+  "M0 4L4 -3H-4z",
+];
 const shape = (method) => svg("path", { d: SHAPES[method], class: "bar", style: color(2 + method) });
 
 function build({ state, change, model }) {
-  const across = { range: [5.6, 20.4], ticks: [6, 8, 10, 12, 14, 16, 18, 20], label: "T", write: (at) => `2${superscript(at)}` };
-  const chart = (title, low, high, ticks, units, label) => panel({
-    title, height: 300, x: across, y: { range: [low, high], ticks, label, write: (at) => units[ticks.indexOf(at)] },
-  });
-  const memory = chart("Memory that is held; solid naive, dashed streaming", 4, 15.5, [6, 9, 12, 15], ["1 MB", "1 GB", "1 TB", "1 PB"], "");
-  const work = chart("Operations (bold); bytes moved, streaming dashed", 4.5, 17.5, [9, 12, 15], ["10⁹", "10¹²", "10¹⁵"], "");
-  const time = chart("Least time by the roofline, and measured points", -6, 6, [-6, -3, 0, 3, 6], ["1 µs", "1 ms", "1 s", "10³ s", "10⁶ s"], "");
+  const across = {
+    range: [5.6, 20.4],
+    ticks: [6, 8, 10, 12, 14, 16, 18, 20],
+    label: "T",
+    write: (at) => `2${superscript(at)}`,
+  };
+  const chart = (title, low, high, ticks, units, label) =>
+    panel({
+      title,
+      height: 300,
+      x: across,
+      y: { range: [low, high], ticks, label, write: (at) => units[ticks.indexOf(at)] },
+    });
+  const memory = chart(
+    "Memory that is held; solid naive, dashed streaming",
+    4,
+    15.5,
+    [6, 9, 12, 15],
+    ["1 MB", "1 GB", "1 TB", "1 PB"],
+    "",
+  );
+  const work = chart(
+    "Operations (bold); bytes moved, streaming dashed",
+    4.5,
+    17.5,
+    [9, 12, 15],
+    ["10⁹", "10¹²", "10¹⁵"],
+    "",
+  );
+  const time = chart(
+    "Least time by the roofline, and measured points",
+    -6,
+    6,
+    [-6, -3, 0, 3, 6],
+    ["1 µs", "1 ms", "1 s", "10³ s", "10⁶ s"],
+    "",
+  );
 
   // Four lines close to each other: their names stand where there is room, two by two on different sides.
   const names = model.get("_machines").map(([name, capacity], at) => {
     const y = memory.up(Math.log10(capacity));
-    const [x, dy] = [[8.8, 10], [5.8, -4.5], [9.9, 9.5], [5.8, -4]][at];
+    const [x, dy] = [
+      [8.8, 10],
+      [5.8, -4.5],
+      [9.9, 9.5],
+      [5.8, -4],
+    ][at];
     memory.window.append(svg("line", { class: "capacity", x1: memory.area.left, x2: memory.area.right, y1: y, y2: y }));
     return svg("text", { class: "named", x: memory.across(x), y: y + dy }, `${name} ${Math.round(capacity / 1e9)} GB`);
   });
   const line = (frame, symbol, way, bold = "") => {
     const path = svg("path", { class: `center ${bold} ${way === "streaming" ? "dashed" : ""}`, "data-symbol": symbol });
     frame.window.append(path);
-    return (heights) => put(path, { d: `M${heights.map((height, at) => frame.to([POWERS[at], Math.log10(height)]).map((part) => part.toFixed(2)).join(" ")).join("L")}` });
+    return (heights) =>
+      put(path, {
+        d: `M${heights
+          .map((height, at) =>
+            frame
+              .to([POWERS[at], Math.log10(height)])
+              .map((part) => part.toFixed(2))
+              .join(" "),
+          )
+          .join("L")}`,
+      });
   };
   const lines = {
     held: [line(memory, "N", "naive"), line(memory, "S", "streaming")],
-    flops: line(work, "F", "naive", "bold"), traffic: WAYS.map((way) => line(work, "Q", way)), seconds: WAYS.map((way) => line(time, "t", way)),
+    flops: line(work, "F", "naive", "bold"),
+    traffic: WAYS.map((way) => line(work, "Q", way)),
+    seconds: WAYS.map((way) => line(time, "t", way)),
   };
-  const handles = [[memory, "naive_held", "memory"], [work, "flops", "operations"], [time, "seconds", "time"]].map(([frame, result, name]) => {
+  const handles = [
+    [memory, "naive_held", "memory"],
+    [work, "flops", "operations"],
+    [time, "seconds", "time"],
+  ].map(([frame, result, name]) => {
     const stem = svg("line", { class: "law mean", "data-symbol": "T", y1: frame.area.bottom, y2: frame.area.top });
     const grip = handle({
-      panel: frame, label: `T, at the ${name}`, symbol: "T", axes: ["log₂ T"], range: () => ({ low: 6, high: 20 }), value: () => Math.log2(state().length),
+      panel: frame,
+      label: `T, at the ${name}`,
+      symbol: "T",
+      axes: ["log₂ T"],
+      range: () => ({ low: 6, high: 20 }),
+      value: () => Math.log2(state().length),
       // Whole numbers, and never the one that is there: a small step moves on where numbers are few.
-      move: ([power]) => change({ length: 2 ** power > state().length ? Math.ceil(2 ** power) : Math.floor(2 ** power) }),
-      mark: svg("g", { class: "mark query" }, svg("circle", { r: 8 }), svg("text", { "text-anchor": "middle", dy: 3.5 }, "T")),
+      move: ([power]) =>
+        change({ length: 2 ** power > state().length ? Math.ceil(2 ** power) : Math.floor(2 ** power) }),
+      mark: svg(
+        "g",
+        { class: "mark query" },
+        svg("circle", { r: 8 }),
+        svg("text", { "text-anchor": "middle", dy: 3.5 }, "T"),
+      ),
     });
     frame.window.append(stem);
     frame.picture.append(grip.group);
@@ -97,16 +170,34 @@ function build({ state, change, model }) {
     for (const point of points.filter(({ seconds }) => seconds)) {
       draw(point, time, clouds[0], point.seconds);
       const size = SIZES[point.dtype] * point.heads * point.head_dim * point.length;
-      if (point.peak_bytes) draw(point, memory, clouds[1], point.peak_bytes + 3 * size); // the peak is beside the inputs
+      // The peak is beside the inputs.
+      if (point.peak_bytes) draw(point, memory, clouds[1], point.peak_bytes + 3 * size);
     }
-    key.replaceChildren(...methods.map((method, at) => {
-      const mine = points.filter((point) => point.method === method);
-      const done = mine.filter(({ seconds }) => seconds);
-      const source = [...new Set(done.map(({ machine, versions, date, own }) => `${own ? "measured here, on" : "recorded on"} ${machine}, ${Object.entries(versions).map((pair) => pair.join(" ")).join(", ")}, ${date}`))];
-      const end = mine.findLast?.(({ seconds }) => !seconds);
-      const words = `${method}: ${done.length ? `${done.length} points, ${source.join("; ")}` : "no recorded points"}${end ? `; T = ${end.length} ${end.note}` : ""}.`;
-      return html("li", {}, svg("svg", { viewBox: "-6 -6 12 12", width: 12, height: 12, "aria-hidden": "true" }, shape(at)), ` ${words}`);
-    }));
+    key.replaceChildren(
+      ...methods.map((method, at) => {
+        const mine = points.filter((point) => point.method === method);
+        const done = mine.filter(({ seconds }) => seconds);
+        const source = [
+          ...new Set(
+            done.map(
+              ({ machine, versions, date, own }) =>
+                `${own ? "measured here, on" : "recorded on"} ${machine}, ${Object.entries(versions)
+                  .map((pair) => pair.join(" "))
+                  .join(", ")}, ${date}`,
+            ),
+          ),
+        ];
+        const end = mine.findLast?.(({ seconds }) => !seconds);
+        const points = done.length ? `${done.length} points, ${source.join("; ")}` : "no recorded points";
+        const words = `${method}: ${points}${end ? `; T = ${end.length} ${end.note}` : ""}.`;
+        return html(
+          "li",
+          {},
+          svg("svg", { viewBox: "-6 -6 12 12", width: 12, height: 12, "aria-hidden": "true" }, shape(at)),
+          ` ${words}`,
+        );
+      }),
+    );
   };
 
   const live = model.send && bench(model, methods); // a page without a kernel has nobody to ask
@@ -117,7 +208,8 @@ function build({ state, change, model }) {
   let shown;
   const refresh = () => {
     const settings = whole(state(), SETTINGS).join();
-    for (const { mark, own, settings: of } of marks) put(mark, { class: `bar${own ? " own" : ""}${of.join() === settings ? "" : " ahead"}` });
+    for (const { mark, own, settings: of } of marks)
+      put(mark, { class: `bar${own ? " own" : ""}${of.join() === settings ? "" : " ahead"}` });
   };
   const redraw = () => {
     const pace = model.get("rates");
@@ -138,7 +230,8 @@ function build({ state, change, model }) {
   for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
   scatter();
   return {
-    panels: [memory, work, time], more: [key, ...(live ? [live.form] : [])],
+    panels: [memory, work, time],
+    more: [key, ...(live ? [live.form] : [])],
     stop: () => Object.entries(listeners).forEach(([event, listener]) => model.off(event, listener)),
     update(now, results) {
       const settings = whole(now, SETTINGS).join();
@@ -167,24 +260,57 @@ function bench(model, methods) {
     bar.value = done;
     if (says.textContent !== text) says.textContent = text;
   };
-  start.addEventListener("click", () => model.send({ do: "measure", method: method.value, seconds: seconds.value, gigabytes: gigabytes.value }));
+  start.addEventListener("click", () =>
+    model.send({ do: "measure", method: method.value, seconds: seconds.value, gigabytes: gigabytes.value }),
+  );
   stop.addEventListener("click", () => model.send({ do: "stop" }));
   show();
-  const form = html("div", { class: "bench" }, field("Method", method), field("Time limit, s", seconds), field("Memory limit, GB", gigabytes), start, stop, bar, says);
+  const form = html(
+    "div",
+    { class: "bench" },
+    field("Method", method),
+    field("Time limit, s", seconds),
+    field("Memory limit, GB", gigabytes),
+    start,
+    stop,
+    bar,
+    says,
+  );
   return { form, listeners: { "change:progress": show } };
 }
 
 function describe(state, { flops, naive_held: naive, streaming_held: streaming, traffic, intensity, seconds }, model) {
   const both = (list, unit) => `${list.map((one) => human(one, unit)).join(" and ")}`;
-  return `T = ${Math.round(state.length)}: ${human(flops, "FLOP")}. Naive and streaming: ${both([naive, streaming], "B")} held, ${both(traffic, "B")} moved, ${intensity.map((one) => one.toFixed(1)).join(" and ")} FLOP a byte, at least ${both(seconds, "s")} on ${model.get("rates").machine}.`;
+  const bytes = `${both([naive, streaming], "B")} held, ${both(traffic, "B")} moved`;
+  const pace = `${intensity.map((one) => one.toFixed(1)).join(" and ")} FLOP a byte`;
+  const least = `at least ${both(seconds, "s")} on ${model.get("rates").machine}`;
+  const work = human(flops, "FLOP");
+  return `T = ${Math.round(state.length)}: ${work}. Naive and streaming: ${bytes}, ${pace}, ${least}.`;
 }
 
 export function render({ model, el }) {
   const machines = model.get("_machines");
   const of = (_, { naive_limits: naive, streaming_limits: streaming }) =>
-    machines.map(([, capacity], at) => [`${capacity / 1e9}`, ...[naive, streaming].map((list) => `${Math.floor(list[at])}`)]);
+    machines.map(([, capacity], at) => [
+      `${capacity / 1e9}`,
+      ...[naive, streaming].map((list) => `${Math.floor(list[at])}`),
+    ]);
   return mount({
-    model, el, build, compute: (state) => compute(state, model), describe: (state, results) => describe(state, results, model),
-    columns: { row: "memory", plain: true, rows: machines.map(([name]) => name), names: [["GB", "C"], ["T, naive", "N"], ["T, streaming", "S"]], of },
+    model,
+    el,
+    build,
+    compute: (state) => compute(state, model),
+    describe: (state, results) => describe(state, results, model),
+    columns: {
+      row: "memory",
+      plain: true,
+      rows: machines.map(([name]) => name),
+      names: [
+        ["GB", "C"],
+        ["T, naive", "N"],
+        ["T, streaming", "S"],
+      ],
+      of,
+    },
   });
 }

@@ -1,6 +1,6 @@
 // Gaussian variance against score: each key is a reading of one answer, as precise as its score says.
 import { density, pooled, readings } from "laws";
-import { awaken, color, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
+import { awaken, color, dot, handle, leaders, mount, panel, put, separate, show, svg } from "./shared.js";
 
 function compute({ alpha, kappa, scores, value }) {
   return { ...readings(alpha, kappa, scores.length, scores), ...pooled(alpha, kappa, scores.length, scores, value) };
@@ -12,10 +12,17 @@ function build({ state, replace }) {
   const power = (at) => `10${[...`${at}`].map((sign) => "⁻⁰¹²³⁴⁵"["-012345".indexOf(sign)]).join("")}`;
   const ticks = [-3, -2, -1, 0, 1, 2, 3];
   const left = panel({
-    title: "Variance against score", height: 270, x: { range: shown, ticks, label: "score" },
+    title: "Variance against score",
+    height: 270,
+    x: { range: shown, ticks, label: "score" },
     y: { range: limits, ticks: [-4, -2, 0, 2, 4], label: "variance", write: power },
   });
-  const right = panel({ title: "Each key’s Gaussian, and the pooled one", height: 270, x: { range: [-4, 4], ticks: [-4, ...ticks, 4], label: "value" }, y: { range: [-0.11, 1.12], ticks: [], label: "density" } });
+  const right = panel({
+    title: "Each key’s Gaussian, and the pooled one",
+    height: 270,
+    x: { range: [-4, 4], ticks: [-4, ...ticks, 4], label: "value" },
+    y: { range: [-0.11, 1.12], ticks: [], label: "density" },
+  });
   const law = svg("line", { class: "law", "data-symbol": "sigma" });
   const bell = svg("path", { class: "bell pooled", "data-symbol": "μ̂" });
   const center = svg("line", { class: "center", "data-symbol": "μ̂" });
@@ -23,12 +30,26 @@ function build({ state, replace }) {
   const parts = state().scores.map((_, at) => ({
     bell: svg("path", { class: "bell", style: color(at), "data-key": at, "data-symbol": "sigma" }),
     score: handle({
-      panel: left, label: `score of key ${at + 1}`, symbol: "s", key: at, axes: ["score"], range: { low: -3, high: 3 },
-      value: () => state().scores[at], move: ([score]) => replace("scores", at, score), mark: dot(at),
+      panel: left,
+      label: `score of key ${at + 1}`,
+      symbol: "s",
+      key: at,
+      axes: ["score"],
+      range: { low: -3, high: 3 },
+      value: () => state().scores[at],
+      move: ([score]) => replace("scores", at, score),
+      mark: dot(at),
     }),
     value: handle({
-      panel: right, label: `value of key ${at + 1}`, symbol: "v", key: at, axes: ["value"], range: { low: -4, high: 4 },
-      value: () => state().value[at], move: ([value]) => replace("value", at, value), mark: dot(at),
+      panel: right,
+      label: `value of key ${at + 1}`,
+      symbol: "v",
+      key: at,
+      axes: ["value"],
+      range: { low: -4, high: 4 },
+      value: () => state().value[at],
+      move: ([value]) => replace("value", at, value),
+      mark: dot(at),
     }),
   }));
   left.window.append(law);
@@ -52,9 +73,11 @@ function build({ state, replace }) {
       const [y1, y2] = ends.map((variance) => left.up(Math.log10(variance)));
       put(law, { x1: left.across(shown[0]), y1, x2: left.across(shown[1]), y2 });
       const peak = density(estimate, estimate, deviation).density;
+      const onLaw = separate(scores.map((score, at) => left.to([score, height(variances[at])])));
+      const onAxis = separate(values.map((value) => right.to([value, 0])));
       parts.forEach(({ bell: shape, score, value }, at) => {
-        score.place([left.across(scores[at]), left.up(height(variances[at]))]);
-        value.place([right.across(values[at]), right.up(0)]);
+        score.place(onLaw[at]);
+        value.place(onAxis[at]);
         put(shape, { d: curve(values[at], deviations[at], peak) });
       });
       put(bell, { d: curve(estimate, deviation, peak) });
@@ -68,7 +91,11 @@ function build({ state, replace }) {
 
 const columns = {
   count: "scores",
-  names: [["score", "s"], ["variance", "sigma"], ["weight", "w"]],
+  names: [
+    ["score", "s"],
+    ["variance", "sigma"],
+    ["weight", "w"],
+  ],
   of: ({ scores }, { variances, weights }) => scores.map((score, at) => [score, variances[at], weights[at]]),
 };
 

@@ -1,6 +1,6 @@
 // Maximum-entropy dial: the expected score is asked for, and the most even weights that reach it follow.
 import { asked, balance, bound, evenness, tangent, tilted } from "laws";
-import { awaken, color, crossing, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
+import { awaken, color, crossing, dot, handle, leaders, mount, panel, put, separate, show, svg } from "./shared.js";
 
 const APART = 1e-9; // scores nearer to each other count as equal
 const ends = (scores) => [Math.min(...scores), Math.max(...scores)];
@@ -27,14 +27,23 @@ function build({ state, change, replace }) {
   const count = state().scores.length;
   const ticks = [-3, -2, -1, 0, 1, 2, 3];
   const most = bound(0, 0, count, state().scores).dual; // log n
-  const left = panel({ title: "Weights on the scores, balanced at t", height: 270, x: { range: [-3.3, 3.3], ticks, label: "score" }, y: { range: [-0.34, 1.02], ticks: [0, 0.5, 1], label: "weight" } });
+  const left = panel({
+    title: "Weights on the scores, balanced at t",
+    height: 270,
+    x: { range: [-3.3, 3.3], ticks, label: "score" },
+    y: { range: [-0.34, 1.02], ticks: [0, 0.5, 1], label: "weight" },
+  });
   const right = panel({
-    title: "Largest entropy for each t, and its tangent", height: 270, x: { range: [-3.3, 3.3], ticks, label: "t" },
+    title: "Largest entropy for each t, and its tangent",
+    height: 270,
+    x: { range: [-3.3, 3.3], ticks, label: "t" },
     y: { range: [-0.12 * (most + 0.6), most + 0.6], ticks: [0, most], label: "", write: (at) => (at ? "log n" : "0") },
   });
   const law = svg("path", { class: "law curve", "data-symbol": "alpha" });
-  const stems = state().scores.map((_, at) => svg("rect", { class: "bar", style: color(at), "data-key": at, "data-symbol": "w", width: 8 }));
-  const dome = svg("path", { class: "bell pooled", "data-symbol": "H" });
+  const stems = state().scores.map((_, at) =>
+    svg("rect", { class: "bar", style: color(at), "data-key": at, "data-symbol": "w", width: 8 }),
+  );
+  const dome = svg("path", { class: "dome", "data-symbol": "H" });
   const line = svg("line", { class: "law dashed", "data-symbol": "D" });
   const drop = svg("line", { class: "center dashed", "data-symbol": "t" });
   const touch = svg("circle", { class: "output-mark", r: 6, "data-symbol": "H" });
@@ -47,37 +56,71 @@ function build({ state, change, replace }) {
   };
   const pivot = handle({
     panel: { picture: left.picture, from: (event, box) => [fraction(left.from(event, box)[0])] },
-    label: "expected score", symbol: "t", axes: ["dial"], range: { low: 0.02, high: 0.98 },
-    value: () => state().dial, move: ([dial]) => change({ dial }),
+    label: "expected score",
+    symbol: "t",
+    axes: ["dial"],
+    range: { low: 0.02, high: 0.98 },
+    value: () => state().dial,
+    move: ([dial]) => change({ dial }),
     mark: svg("g", { class: "mark query" }, svg("path", { class: "pivot", d: "M0-10L10 7H-10Z" })),
   });
-  const keys = state().scores.map((_, at) => handle({
-    panel: left, label: `score of key ${at + 1}`, symbol: "s", key: at, axes: ["score"], range: { low: -3, high: 3 },
-    value: () => state().scores[at], move: ([score]) => replace("scores", at, score), mark: dot(at),
-  }));
+  const keys = state().scores.map((_, at) =>
+    handle({
+      panel: left,
+      label: `score of key ${at + 1}`,
+      symbol: "s",
+      key: at,
+      axes: ["score"],
+      range: { low: -3, high: 3 },
+      value: () => state().scores[at],
+      move: ([score]) => replace("scores", at, score),
+      mark: dot(at),
+    }),
+  );
   left.window.append(mean, name, law, ...stems);
   left.picture.append(pivot.group, ...keys.map(({ group }) => group));
   right.window.append(dome, line, drop, touch);
 
-  const path = (panel, points) => `M${points.map(([x, y]) => `${panel.across(x).toFixed(2)} ${panel.up(y).toFixed(2)}`).join("L")}`;
+  const path = (panel, points) =>
+    `M${points.map(([x, y]) => `${panel.across(x).toFixed(2)} ${panel.up(y).toFixed(2)}`).join("L")}`;
   return {
     panels: [left, right],
     update({ scores }, { alpha, expectation, weights, entropy, dual }) {
       const [low, high] = ends(scores);
-      keys.forEach((key, at) => key.place([left.across(scores[at]), left.up(0)]));
-      stems.forEach((stem, at) => put(stem, { x: left.across(scores[at]) - 4, y: left.up(weights[at]), height: left.up(0) - left.up(weights[at]) }));
+      const places = separate(scores.map((score) => left.to([score, 0])));
+      keys.forEach((key, at) => key.place(places[at]));
+      stems.forEach((stem, at) =>
+        put(stem, {
+          x: left.across(scores[at]) - 4,
+          y: left.up(weights[at]),
+          height: left.up(0) - left.up(weights[at]),
+        }),
+      );
       const even = left.across(tilted(0, count, scores).mean);
       put(mean, { x1: even, x2: even, y1: left.up(0), y2: left.up(-0.2) });
       put(name, { x: even, y: left.up(-0.3) });
       pivot.place([left.across(expectation), left.up(0) + 26]);
       // The exponential on which the tops of all weights lie, between the smallest and the largest score.
       const between = Array.from({ length: 33 }, (_, step) => asked(step / 32, low, high).expectation);
-      put(law, { d: path(left, between.map((score) => [score, bound(alpha, score, count, scores).share])) });
-      const along = high - low > APART ? [...ALONG.map((part) => -part / (high - low)).reverse(), 0, ...ALONG.map((part) => part / (high - low))] : [0];
-      put(dome, { d: path(right, along.map((at) => {
-        const { mean } = tilted(at, count, scores);
-        return [mean, bound(at, mean, count, scores).dual];
-      })) });
+      put(law, {
+        d: path(
+          left,
+          between.map((score) => [score, bound(alpha, score, count, scores).share]),
+        ),
+      });
+      const along =
+        high - low > APART
+          ? [...ALONG.map((part) => -part / (high - low)).reverse(), 0, ...ALONG.map((part) => part / (high - low))]
+          : [0];
+      put(dome, {
+        d: path(
+          right,
+          along.map((at) => {
+            const { mean } = tilted(at, count, scores);
+            return [mean, bound(at, mean, count, scores).dual];
+          }),
+        ),
+      });
       const [y1, y2] = [-3.3, 3.3].map((at) => right.up(tangent(alpha, expectation, dual, at).height));
       put(line, { x1: right.across(-3.3), x2: right.across(3.3), y1, y2 });
       const across = right.across(expectation);
@@ -89,7 +132,10 @@ function build({ state, change, replace }) {
 
 const columns = {
   count: "scores",
-  names: [["score", "s"], ["weight", "w"]],
+  names: [
+    ["score", "s"],
+    ["weight", "w"],
+  ],
   of: ({ scores }, { weights }) => scores.map((score, at) => [score, weights[at]]),
 };
 

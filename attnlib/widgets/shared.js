@@ -9,7 +9,8 @@ function fill(node, attributes, children) {
   return node;
 }
 export const html = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
-export const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+export const svg = (tag, attributes = {}, ...children) =>
+  fill(document.createElementNS(SVG, tag), attributes, children);
 
 /** Sets what has changed: the browser lays out again what an equal value would touch too. */
 export function put(node, attributes) {
@@ -64,8 +65,13 @@ class PageModel {
 
 /** State as a URL's fragment: #name?alpha=2&query=1,0.5&keys=1,0;0,1 */
 export function toFragment(name, state) {
-  const text = (value) => (Array.isArray(value) ? value.map((part) => [part].flat().join(",")).join(Array.isArray(value[0]) ? ";" : ",") : value);
-  return `#${name}?${Object.entries(state).map(([key, value]) => `${key}=${text(value)}`).join("&")}`;
+  const text = (value) =>
+    Array.isArray(value)
+      ? value.map((part) => [part].flat().join(",")).join(Array.isArray(value[0]) ? ";" : ",")
+      : value;
+  return `#${name}?${Object.entries(state)
+    .map(([key, value]) => `${key}=${text(value)}`)
+    .join("&")}`;
 }
 
 /** The name and the state in a fragment, also where mail or chat has encoded it or added a space. */
@@ -102,20 +108,36 @@ export function fromFragment(fragment, name, state, quantities) {
  * and what is drawn in `window` is cut at the axes' ends. */
 export function panel({ title, height, x, y }) {
   const area = { left: 14, right: 306, top: 12, bottom: height - 24 };
-  const place = ([low, high], first, last) => (value) => first + ((value - low) / (high - low)) * (last - first);
+  const place =
+    ([low, high], first, last) =>
+    (value) =>
+      first + ((value - low) / (high - low)) * (last - first);
   const across = place(x.range, area.left, area.right);
   const up = place(y.range, area.bottom, area.top);
   const picture = svg("svg", { viewBox: `0 0 320 ${height}`, role: "group", "aria-label": title });
   const grid = svg("g", { class: "grid", "aria-hidden": "true" });
   for (const at of x.ticks)
-    grid.append(svg("line", { x1: across(at), x2: across(at), y1: area.top, y2: area.bottom, class: at === 0 ? "zero" : "" }),
-      fill(svg("text", { x: across(at), y: area.bottom + 13, "text-anchor": "middle" }), {}, [x.write?.(at) ?? `${at}`.replace("-", "−")]));
+    grid.append(
+      svg("line", { x1: across(at), x2: across(at), y1: area.top, y2: area.bottom, class: at === 0 ? "zero" : "" }),
+      fill(svg("text", { x: across(at), y: area.bottom + 13, "text-anchor": "middle" }), {}, [
+        x.write?.(at) ?? `${at}`.replace("-", "−"),
+      ]),
+    );
   for (const at of y.ticks)
-    grid.append(svg("line", { y1: up(at), y2: up(at), x1: area.left, x2: area.right, class: at === 0 ? "zero" : "" }),
-      fill(svg("text", { x: area.left + 2, y: up(at) - 3 }), {}, [y.write?.(at) ?? `${at}`.replace("-", "−")]));
-  grid.append(fill(svg("text", { x: area.right, y: area.bottom - 5, "text-anchor": "end", class: "axis" }), {}, [x.label]),
-    fill(svg("text", { x: area.left + 24, y: area.top + 8, class: "axis" }), {}, [y.label]));
-  const window = svg("svg", { x: area.left, width: area.right - area.left, height, viewBox: `${area.left} 0 ${area.right - area.left} ${height}` });
+    grid.append(
+      svg("line", { y1: up(at), y2: up(at), x1: area.left, x2: area.right, class: at === 0 ? "zero" : "" }),
+      fill(svg("text", { x: area.left + 2, y: up(at) - 3 }), {}, [y.write?.(at) ?? `${at}`.replace("-", "−")]),
+    );
+  grid.append(
+    fill(svg("text", { x: area.right, y: area.bottom - 5, "text-anchor": "end", class: "axis" }), {}, [x.label]),
+    fill(svg("text", { x: area.left + 24, y: area.top + 8, class: "axis" }), {}, [y.label]),
+  );
+  const window = svg("svg", {
+    x: area.left,
+    width: area.right - area.left,
+    height,
+    viewBox: `${area.left} 0 ${area.right - area.left} ${height}`,
+  });
   picture.append(grid, window);
   const from = (event, box) => {
     const along = place([box.left, box.right], 0, 320)(event.clientX);
@@ -129,14 +151,22 @@ export function panel({ title, height, x, y }) {
 /** A bar for every key, from zero to its value, in a panel whose x axis counts the keys. Returns what places them. */
 export function bars(panel, symbol, count, { shift = 0, width = 0.6 } = {}) {
   const size = panel.across(width) - panel.across(0);
-  const shapes = Array.from({ length: count }, (_, at) => svg("rect", {
-    class: "bar", style: color(at), "data-key": at, "data-symbol": symbol, x: panel.across(at + 1 + shift - width / 2), width: size,
-  }));
+  const shapes = Array.from({ length: count }, (_, at) =>
+    svg("rect", {
+      class: "bar",
+      style: color(at),
+      "data-key": at,
+      "data-symbol": symbol,
+      x: panel.across(at + 1 + shift - width / 2),
+      width: size,
+    }),
+  );
   panel.window.append(...shapes);
-  return (values) => values.forEach((value, at) => {
-    const [top, foot] = [Math.max(0, value), Math.min(0, value)].map(panel.up);
-    put(shapes[at], { y: top, height: foot - top });
-  });
+  return (values) =>
+    values.forEach((value, at) => {
+      const [top, foot] = [Math.max(0, value), Math.min(0, value)].map(panel.up);
+      put(shapes[at], { y: top, height: foot - top });
+    });
 }
 
 /** Places for marks of one size that would hide each other: the later ones roll up over the earlier. */
@@ -146,7 +176,7 @@ export function separate(places, size = 18) {
     let up = top;
     const blocked = ([x, y]) => Math.abs(left - x) < size && Math.abs(up - y) < clear(x) - 0.01;
     const clear = (x) => (size * size - (left - x) * (left - x)) ** 0.5;
-    for (let other; (other = free.find(blocked)); ) up = other[1] - clear(other[0]);
+    for (let other; (other = free.find(blocked));) up = other[1] - clear(other[0]);
     free.push([left, up]);
   }
   return free;
@@ -182,10 +212,20 @@ const brief = (value) => `${Number(value.toPrecision(6))}`;
  * A mark that pointer and arrow keys move. `axes` names the coordinates that move, `move` receives the new ones;
  * `range` is { low, high }, or a function that gives it where it depends on the state; steps are then shares of it. */
 export function handle({ panel, label, symbol, key, axes, value, range, move, mark }) {
-  const group = svg("g", {
-    class: "handle", tabindex: 0, ...OWN_KEYS, role: "slider", "data-symbol": symbol, "aria-label": label,
-    "aria-roledescription": axes.length === 2 ? "point in the plane" : "point on a line",
-  }, svg("circle", { r: 15, class: "target" }), mark);
+  const group = svg(
+    "g",
+    {
+      class: "handle",
+      tabindex: 0,
+      ...OWN_KEYS,
+      role: "slider",
+      "data-symbol": symbol,
+      "aria-label": label,
+      "aria-roledescription": axes.length === 2 ? "point in the plane" : "point on a line",
+    },
+    svg("circle", { r: 15, class: "target" }),
+    mark,
+  );
   if (key !== undefined) group.dataset.key = key;
   const moving = typeof range === "function";
   const reach = () => (moving ? range() : range);
@@ -204,14 +244,27 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
     event.preventDefault();
   });
   group.addEventListener("pointermove", (event) => {
-    if (grabbed) set(pointed(event).slice(0, axes.length).map((coordinate, axis) => coordinate + grabbed[axis]));
+    if (grabbed)
+      set(
+        pointed(event)
+          .slice(0, axes.length)
+          .map((coordinate, axis) => coordinate + grabbed[axis]),
+      );
   });
-  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) group.addEventListener(end, () => (grabbed = null));
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
+    group.addEventListener(end, () => (grabbed = null));
   group.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const unit = moving ? (reach().high - reach().low) / 5 : 1;
     const step = (event.shiftKey ? 0.01 : 0.1) * unit;
-    const steps = { ArrowRight: [step, 0], ArrowLeft: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step], PageUp: [0, unit], PageDown: [0, -unit] }[event.key];
+    const steps = {
+      ArrowRight: [step, 0],
+      ArrowLeft: [-step, 0],
+      ArrowUp: [0, step],
+      ArrowDown: [0, -step],
+      PageUp: [0, unit],
+      PageDown: [0, -unit],
+    }[event.key];
     const now = [value()].flat();
     const ends = { Home: reach().low, End: reach().high };
     if (event.key in ends) set([ends[event.key], ...now.slice(1)]);
@@ -225,8 +278,10 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
       const now = [value()].flat();
       const { low, high } = reach();
       put(group, {
-        transform: `translate(${left.toFixed(2)} ${top.toFixed(2)})`, "aria-valuenow": brief(now[0]),
-        "aria-valuemin": brief(low), "aria-valuemax": brief(high),
+        transform: `translate(${left.toFixed(2)} ${top.toFixed(2)})`,
+        "aria-valuenow": brief(now[0]),
+        "aria-valuemin": brief(low),
+        "aria-valuemax": brief(high),
         "aria-valuetext": now.map((part, at) => `${axes[at]} ${show(part)}`).join(", "),
       });
     },
@@ -238,19 +293,35 @@ export const color = (key) => `--key: var(--key-${(key % 8) + 1})`;
 
 /** The mark of a key: a dot in its colour with its number, so that colour is never the only sign. */
 export const dot = (key, radius = 9) =>
-  svg("g", { class: "mark" }, svg("circle", { r: radius, class: "fill", style: color(key) }),
-    fill(svg("text", { "text-anchor": "middle", dy: 3.5 }), {}, [`${key + 1}`]));
+  svg(
+    "g",
+    { class: "mark" },
+    svg("circle", { r: radius, class: "fill", style: color(key) }),
+    fill(svg("text", { "text-anchor": "middle", dy: 3.5 }), {}, [`${key + 1}`]),
+  );
 
-/** A panel with the simplex of three keys: every point of a triangle is a set of weights, every corner one key alone. */
+/** A panel with the simplex of three keys: a point of the triangle is a set of weights, a corner is one key alone. */
 export function triangle(title) {
-  const frame = panel({ title, height: 289, x: { range: [-0.08, 1.08], ticks: [], label: "" }, y: { range: [-0.08, 1.08], ticks: [], label: "" } });
+  const frame = panel({
+    title,
+    height: 289,
+    x: { range: [-0.08, 1.08], ticks: [], label: "" },
+    y: { range: [-0.08, 1.08], ticks: [], label: "" },
+  });
   const at = (weights) => frame.to([weights[1] + weights[2] / 2, weights[2]]);
-  const corners = [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map(at);
-  frame.picture.append(svg("polygon", { class: "simplex", points: corners.join(" ") }), ...corners.map(([x, y], key) => {
-    const mark = dot(key, 8);
-    mark.setAttribute("transform", `translate(${x} ${y})`);
-    return mark;
-  }));
+  const corners = [
+    [1, 0, 0],
+    [0, 1, 0],
+    [0, 0, 1],
+  ].map(at);
+  frame.picture.append(
+    svg("polygon", { class: "simplex", points: corners.join(" ") }),
+    ...corners.map(([x, y], key) => {
+      const mark = dot(key, 8);
+      mark.setAttribute("transform", `translate(${x} ${y})`);
+      return mark;
+    }),
+  );
   return { ...frame, at };
 }
 
@@ -259,8 +330,8 @@ export function triangle(title) {
  * `build({ state, change, replace })` returns { panels, update(state, results) }; `compute(state)` runs the laws;
  * `columns` and `describe` say the results in numbers and words: a row for each key, or for each of
  * `columns.rows`, `plain` if these have no colour.
- * `follow(name, value)`, if `build` returns it, gives what else changes when the reader moves a slider; `more` goes below, and
- * `stop` ends what still runs when the widget goes.
+ * `follow(name, value)`, if `build` returns it, gives what else changes when the reader moves a slider; `more` goes
+ * below, and `stop` ends what still runs when the widget goes.
  */
 export function mount({ model, el, compute, build, columns, describe }) {
   const quantities = model.get("_quantities");
@@ -278,40 +349,74 @@ export function mount({ model, el, compute, build, columns, describe }) {
   };
 
   const root = html("div", { class: "attention-widget live", role: "group", "aria-label": model.get("_title") });
-  const legend = html("div", { class: "legend", role: "group", "aria-label": "Symbols: press one to mark it in the picture" });
+  const legend = html("div", {
+    class: "legend",
+    role: "group",
+    "aria-label": "Symbols: press one to mark it in the picture",
+  });
   for (const [symbol, letter, text] of model.get("_legend"))
-    legend.append(html("button", { type: "button", ...OWN_KEYS, "aria-pressed": "false", "data-symbol": symbol }, html("i", {}, letter), ` ${text}`));
+    legend.append(
+      html(
+        "button",
+        { type: "button", ...OWN_KEYS, "aria-pressed": "false", "data-symbol": symbol },
+        html("i", {}, letter),
+        ` ${text}`,
+      ),
+    );
   const formula = html("div", { class: "formula" });
   formula.innerHTML = model.get("_formula");
 
-  const replace = (name, at, part) => change({ [name]: state()[name].map((old, other) => (other === at ? part : old)) });
+  const replace = (name, at, part) =>
+    change({ [name]: state()[name].map((old, other) => (other === at ? part : old)) });
   const { panels, update: draw, follow, more = [], stop } = build({ state, change, replace, model });
-  for (const node of more) for (const control of node.querySelectorAll("button, input, select")) fill(control, OWN_KEYS, []);
-  const sliders = Object.entries(quantities).filter(([, { dimensions }]) => dimensions === 0).map(([name, quantity]) => {
-    const { label, low, high, step, logarithmic, symbol = name } = quantity;
-    const binary = quantity.switch;
-    const to = (value) => (logarithmic ? Math.log2(value) : value);
-    const input = html("input", { type: binary ? "checkbox" : "range", ...(binary ? { role: "switch" } : { min: to(low), max: to(high), step }), ...OWN_KEYS, "data-symbol": name });
-    const output = html("span", { class: "reading", "aria-hidden": "true" }); // a screen reader hears the slider's own value
-    const chosen = () => (binary ? (input.checked ? high : low) : logarithmic ? 2 ** Number(input.value) : Number(input.value));
-    input.addEventListener("input", () => change({ [name]: chosen(), ...follow?.(name, chosen()) }));
-    const display = (value) => {
-      if (binary) return (input.checked = value === high);
-      input.value = to(value);
-      const text = logarithmic && Number.isInteger(value) ? `${value}` : show(value); // powers of two, mostly: counts
-      write(output, text);
-      put(input, { "aria-valuetext": text });
-    };
-    const word = html("span", { "data-symbol": symbol }, label);
-    return { name, show: display, row: binary ? html("label", { class: "switch" }, input, word) : html("label", {}, word, input, output) };
-  });
+  for (const node of more)
+    for (const control of node.querySelectorAll("button, input, select")) fill(control, OWN_KEYS, []);
+  const sliders = Object.entries(quantities)
+    .filter(([, { dimensions }]) => dimensions === 0)
+    .map(([name, quantity]) => {
+      const { label, low, high, step, logarithmic, symbol = name } = quantity;
+      const binary = quantity.switch;
+      const to = (value) => (logarithmic ? Math.log2(value) : value);
+      const input = html("input", {
+        type: binary ? "checkbox" : "range",
+        ...(binary ? { role: "switch" } : { min: to(low), max: to(high), step }),
+        ...OWN_KEYS,
+        "data-symbol": name,
+      });
+      // A screen reader hears the slider's own value.
+      const output = html("span", { class: "reading", "aria-hidden": "true" });
+      const chosen = () =>
+        binary ? (input.checked ? high : low) : logarithmic ? 2 ** Number(input.value) : Number(input.value);
+      input.addEventListener("input", () => change({ [name]: chosen(), ...follow?.(name, chosen()) }));
+      const display = (value) => {
+        if (binary) return (input.checked = value === high);
+        input.value = to(value);
+        const text = logarithmic && Number.isInteger(value) ? `${value}` : show(value); // powers of two, mostly: counts
+        write(output, text);
+        put(input, { "aria-valuetext": text });
+      };
+      const word = html("span", { "data-symbol": symbol }, label);
+      return {
+        name,
+        show: display,
+        row: binary ? html("label", { class: "switch" }, input, word) : html("label", {}, word, input, output),
+      };
+    });
   const reset = html("button", { type: "button", ...OWN_KEYS }, "Reset");
   reset.addEventListener("click", () => change(initial));
   const link = html("a", { class: "state-link" }, "Link to this state");
 
   const rows = (columns.rows ?? state()[columns.count].map((_, at) => at + 1)).map((label, at) => {
     const cells = columns.names.map(() => html("td", {}));
-    return { cells, row: html("tr", { "data-key": at }, html("th", { scope: "row", ...(columns.plain ? {} : { style: color(at) }) }, `${label}`), ...cells) };
+    return {
+      cells,
+      row: html(
+        "tr",
+        { "data-key": at },
+        html("th", { scope: "row", ...(columns.plain ? {} : { style: color(at) }) }, `${label}`),
+        ...cells,
+      ),
+    };
   });
   const head = html("tr", {}, html("th", { scope: "col" }, columns.row ?? "key"));
   for (const [name, symbol] of columns.names) head.append(html("th", { scope: "col", "data-symbol": symbol }, name));
@@ -324,13 +429,19 @@ export function mount({ model, el, compute, build, columns, describe }) {
     presets.append(html("li", {}, button, ` ${sentence}`));
   }
   const actions = html("div", { class: "actions" }, reset, ...(model instanceof PageModel ? [link] : []));
-  const stage = html("div", { class: "stage" }, html("div", { class: "panels" }, ...panels.map(({ figure }) => figure)),
-    html("div", { class: "controls" }, ...sliders.map(({ row }) => row), actions), ...more);
+  const stage = html(
+    "div",
+    { class: "stage" },
+    html("div", { class: "panels" }, ...panels.map(({ figure }) => figure)),
+    html("div", { class: "controls" }, ...sliders.map(({ row }) => row), actions),
+    ...more,
+  );
   root.append(stage, status, formula, legend, html("div", { class: "numbers" }, table), presets);
   el.replaceChildren(root);
   // The keys that a control uses are not its host's as well: slides would turn.
   root.addEventListener("keydown", (event) => {
-    const used = /^(Arrow.*|Page.*|Home|End| |Enter)$/.test(event.key) && event.target.closest("input, select, button, .handle");
+    const used =
+      /^(Arrow.*|Page.*|Home|End| |Enter)$/.test(event.key) && event.target.closest("input, select, button, .handle");
     if (used && !event.altKey && !event.ctrlKey && !event.metaKey) event.stopPropagation();
   });
 
@@ -341,11 +452,13 @@ export function mount({ model, el, compute, build, columns, describe }) {
     const results = compute(now);
     draw(now, results);
     for (const slider of sliders) slider.show(now[slider.name]);
-    columns.of(now, results).forEach((numbers, at) => numbers.forEach((number, column) => {
-      const cell = rows[at].cells[column];
-      write(cell, typeof number === "string" ? number : show(number));
-      if (columns.names[column][1] === "w") cell.style.setProperty("--share", number.toFixed(4));
-    }));
+    columns.of(now, results).forEach((numbers, at) =>
+      numbers.forEach((number, column) => {
+        const cell = rows[at].cells[column];
+        write(cell, typeof number === "string" ? number : show(number));
+        if (columns.names[column][1] === "w") cell.style.setProperty("--share", number.toFixed(4));
+      }),
+    );
     link.href = toFragment(el.dataset.name ?? "", now);
     // A screen reader hears where a drag ended, not every step of it.
     clearTimeout(speak);
@@ -354,7 +467,9 @@ export function mount({ model, el, compute, build, columns, describe }) {
   }
 
   const light = (name, value, on) => {
-    if (value !== undefined) for (const mark of root.querySelectorAll(`[data-${name}="${CSS.escape(value)}"]`)) mark.classList.toggle("lit", on);
+    if (value !== undefined)
+      for (const mark of root.querySelectorAll(`[data-${name}="${CSS.escape(value)}"]`))
+        mark.classList.toggle("lit", on);
   };
   const pinned = () => root.querySelector(".legend [aria-pressed=true]")?.dataset.symbol;
   const hover = (on) => (event) => {
