@@ -224,12 +224,11 @@ def _apart(expr, facts=()):
         first, last = (_apart(end.xreplace(names), facts) for end in ends)
         fresh = sp.Dummy(index.name, integer=True)
         fresh = _dummy(index.name, (*facts, fresh - first, last - fresh), fresh)
-        for name, value in index.assumptions0.items():
-            if fresh.assumptions0.get(name) != value:
-                shown = name if value else f"not {name}"
-                raise _Refused(
-                    f"{index} is assumed to be {shown}, which its range from {first} to {last} does not prove"
-                )
+        unproved = dict(index.assumptions0.items() - fresh.assumptions0.items())
+        if unproved:  # sympy may have used it already, as in |j| = j
+            name = next((name for name in ("positive", "nonnegative") if name in unproved), min(unproved))
+            assumed = f"{index.name} is assumed to be {'' if unproved[name] else 'not '}{name}"
+            raise _Refused(f"{assumed}, which its range from {first} to {last} does not prove")
         names[index] = fresh
         limits.append((fresh, first, last))
         facts = (*facts, fresh - first, last - fresh)
@@ -285,7 +284,7 @@ def _differentiated(expr, by):
         )
     if expr.is_Pow:
         base, power = expr.args
-        slope = power * base ** (power - 1) * _differentiated(base, by)
+        slope = power * base ** (power - 1) * _differentiated(base, by)  # where both are defined
         return slope + (sp.log(base) * expr * _differentiated(power, by) if power.has(*_names(by)) else 0)
     if isinstance(expr, sp.Sum | sp.Product):
         if any(end.has(*_names(by)) for limit in expr.limits for end in limit[1:]):
@@ -357,20 +356,20 @@ def _binds(factor, index) -> bool:
     return any(part.has(index) for part in factor.atoms(*_BINDING))
 
 
-_SMOOTH = (sp.Add, sp.Mul, sp.exp, sp.Max, sp.Min, sp.Abs, sp.KroneckerDelta, AppliedUndef)
+_DEFINED = (sp.Add, sp.Mul, sp.exp, sp.Max, sp.Min, sp.Abs, sp.KroneckerDelta, AppliedUndef)
 
 
 def _defined(expr) -> bool:
     """Whether an expression surely has a value: it divides by nothing that may be zero, and takes no such logarithm."""
     if expr.is_Atom or isinstance(expr, sp.Indexed | _Holds):
-        return True
+        return expr.is_finite is not False and expr is not sp.nan
     if isinstance(expr, _Total):
         return _defined(expr.args[0])
     if expr.is_Pow:
         base, power = expr.args
         known = base.is_positive or (power.is_integer and (power.is_nonnegative or base.is_nonzero))
     else:
-        known = isinstance(expr, _SMOOTH) or (isinstance(expr, sp.log) and expr.args[0].is_positive)
+        known = isinstance(expr, _DEFINED) or (isinstance(expr, sp.log) and expr.args[0].is_positive)
     return bool(known) and all(map(_defined, expr.args))
 
 
@@ -658,6 +657,7 @@ def _arguments(body):
 
 def _product(body, indices, claims, way):
     """The normal form of a product over a region: 1 where that is empty."""
+    body = _decided(body, (*way.facts, *claims))
     claims = _reduced(claims, way.facts)
     if claims is None:
         return sp.Integer(1)
@@ -676,7 +676,8 @@ def _product(body, indices, claims, way):
                 *(_product(body.xreplace(v), others, [claim.xreplace(v) for claim in claims], way) for v in cases)
             )
     result = sp.Integer(1)
-    for factor in sp.Mul.make_args(sp.factor_terms(body)):
+    for factor in sp.Mul.make_args(sp.factor_terms(body)):  # a product of products, empty or not
+        # an exponential's product is that of a sum; so is any positive factor's, but of no other is there a logarithm
         if isinstance(factor, sp.exp):
             result *= sp.exp(_sum(factor.args[0], indices, claims, way))
         elif factor.is_positive:
@@ -685,7 +686,7 @@ def _product(body, indices, claims, way):
             count = _sum(sp.Integer(1), indices, claims, way)
             result *= _labelled(_Multiplied, factor, indices, claims, way) if count.has(_Total) else factor**count
         else:
-            base, power = factor.as_base_exp()
+            base, power = factor.as_base_exp()  # (ab)^m = a^m b^m for whole m, whatever the signs
             if not (power.is_integer and not power.free_symbols & set(indices)):
                 base, power = factor, 1
             own, region = indices, claims
@@ -699,7 +700,11 @@ def _product(body, indices, claims, way):
 
 
 def _expanded(expr):
-    """Multiplied out; logarithms of products split where sympy knows the factors to be positive."""
+    """Multiplied out, by sympy's rules without `force`.
+
+    They hold where they are used: e^(x + y) is split always, (xy)^a for whole a or x >= 0, log(xy) for x > 0,
+    log(x^a) for x > 0 and real a, or for -1 < a <= 1.
+    """
     expr = sp.expand(sp.expand_log(expr, force=False), power_exp=True)
     if expr.has(sp.Max) and expr != (lower := expr.replace(_is_power_of_largest, _lowered)):
         return _expanded(lower)
@@ -745,7 +750,10 @@ def _normal(expr, way):
 
 
 def _largest(expr):
-    """The larger of two real numbers by the positive part of their difference, of which the contrary's is not used."""
+    """The larger of two real numbers, by the positive part of their difference (or of its contrary: one is standard).
+
+    max(a, b) = b + max(a - b, 0), max(ca, 0) = c max(a, 0) for positive c, and min(a, b) = a + b - max(a, b).
+    """
     if len(expr.args) != 2 or not all(arg.is_extended_real for arg in expr.args):
         return expr
     a, b = expr.args
@@ -799,7 +807,8 @@ def _difference(left, right):
     difference = _taken(_apart(left, facts)) - _taken(_apart(right, facts))
     if not difference.is_commutative:
         raise _Refused("the order of its factors matters")
-    return difference, _Way(facts)
+    fixed = {index: index.first for index in indices if index.first == index.last and not _binds(difference, index)}
+    return difference.xreplace(fixed), _Way(facts)
 
 
 def is_positive(expr) -> bool:

@@ -1,9 +1,13 @@
 """The prover: true statements pass for a symbolic number of keys, false ones never, and every rule has its limits."""
 
+import copy
+import pickle
+
 import pytest
 import sympy as sp
 
-from attnlib.proof import Index, NotProved, Proved, Undecided, check_equal, prove
+from attnlib import proof
+from attnlib.proof import Index, NotProved, Proved, Refuted, Undecided, check_equal, is_positive, prove
 
 n, d, m = (sp.Symbol(name, integer=True, positive=True) for name in "ndm")
 i, j, k, K = (Index(name, n) for name in ("i", "j", "k", "K"))
@@ -78,6 +82,8 @@ TRUE = [
     (over_keys(over_keys(F(i, j)), i), Sum(F(i, j), (j, 1, i), (i, 1, n)) + Sum(F(i, j), (j, i + 1, n), (i, 1, n))),
     (Sum(1, (j, 1, i), (i, 1, n)), n * (n + 1) / 2),
     (over_keys(j), n * (n + 1) / 2),
+    (over_keys(j**2), n * (n + 1) * (2 * n + 1) / 6),
+    (over_keys(j**3), over_keys(j) ** 2),
     # ends of ranges: shifted and mirrored indices, ranges that may be empty
     (over_keys(s[n + 1 - j]), over_keys(s[j])),
     (over_keys(s[j] * v[n + 1 - j]), over_keys(v[j] * s[n + 1 - j])),
@@ -222,3 +228,113 @@ def test_most_false_equations_are_refuted_by_numbers():
     undecided = [pair for pair in FALSE if isinstance(prove(*pair), Undecided)]
     # Derivatives by indices and an integral are not computed, and complex numbers refute nothing.
     assert len(undecided) == 6
+
+
+def test_a_refutation_can_be_checked_by_hand():
+    answer = prove(Sum(kappa * s[j], (j, 1, i)), kappa * s[i])
+    assert isinstance(answer, Refuted) and answer.values[n] > 1
+    total = sum(answer.values[s_j] for s_j in answer.values if str(s_j).startswith("s["))
+    assert abs(answer.values[kappa] * total - answer.left_value) < 1e-15
+    assert abs(answer.left_value - answer.right_value) > 1e-3
+    assert "n = 2" in str(answer) and "kappa = " in str(answer) and "left " in str(answer) and "right " in str(answer)
+
+
+def test_an_index_is_one_by_its_declared_range():
+    within = Index("i", n - 1, first=2)
+    assert prove(Sum(D(j, within + 1) * s[j], (j, 3, n)), s[within + 1]) == Proved()
+    assert isinstance(prove(Sum(D(j, within + 1) * s[j], (j, 4, n)), s[within + 1]), Refuted)
+    assert prove(Sum(1, (j, within, n)), n - within + 1) == Proved()
+    assert isinstance(prove(Sum(1, (j, within + 3, n)), n - within - 2), Refuted)
+    for index in (i, within, Index("z", n, first=0)):
+        for again in (pickle.loads(pickle.dumps(index)), copy.deepcopy(index), s[index].xreplace({}).indices[0]):
+            assert (again, hash(again), again.first, again.last) == (index, hash(index), index.first, index.last)
+    assert i != PLAIN and i != Index("i", n, first=0) and i.is_positive and Index("i", n, first=0).is_positive is None
+    with pytest.raises(ValueError, match="first and last of index i must be whole numbers; got 1 and x"):
+        Index("i", x)
+
+
+@pytest.mark.parametrize(
+    "left, right",
+    [
+        (Sum(sp.Abs(j) * s[j], (j, -5, n)), Sum(j * s[j], (j, -5, n))),  # sympy takes |j| for j
+        (Sum(D(j, 0), (j, 0, n)), sp.Integer(0)),  # and j for something that is not 0
+        (Sum(sp.sqrt(j**2), (j, -1, n)), Sum(j, (j, -1, n))),
+        (Sum(Sum(sp.Abs(j) * s[j], (j, i - 3, n)), (i, 1, n)), Sum(Sum(j * s[j], (j, i - 3, n)), (i, 1, n))),
+    ],
+)
+def test_what_a_bound_index_is_assumed_to_be_must_follow_from_its_range(left, right):
+    answer = prove(left, right)
+    assert not isinstance(answer, Proved)
+    if isinstance(answer, Undecided):
+        assert "j is assumed to be positive, which its range from" in str(answer)
+    whole = sp.Symbol("j", integer=True)
+    assert prove(Sum(sp.Abs(whole), (whole, 1, n)), Sum(whole, (whole, 1, n))) == Proved()  # its range says so
+    assert isinstance(prove(Sum(sp.Abs(whole), (whole, -1, n)), Sum(whole, (whole, -1, n))), Refuted)
+
+
+def test_only_what_is_positive_is_proved_positive():
+    positive = [SUM, over_keys(exp(s[j])), 1 / over_keys(exp(s[j])), kappa * SUM**2, n - i + 1, i, kappa + SUM]
+    positive += [Product(theta[j], (j, 3, n)), Product(theta[j] * over_keys(exp(s[k]), k), (j, 1, n)), n - BEFORE]
+    positive += [-sp.Derivative(over_keys(log(theta[i]) - kappa * x**2, i), x, 2), Sum(theta[j], (j, 1, BEFORE))]
+    other = [SUM_S, mean**2, Sum(theta[j], (j, 2, n)), Sum(theta[i] * theta[j], (j, 1, n), (i, 2, n)), n - i, n - 1]
+    other += [Sum(j * exp(s[j]), (j, -5, n)), Sum(ANY * exp(s[ANY]), (ANY, -5, n)), Sum(theta[j], (j, 1, m - i))]
+    other += [over_keys(D(i, j + 1) * theta[j]), Product(s[j] ** 2, (j, 1, n)), Sum(theta[j], (j, i, K)), n - m + 1]
+    other += [Sum(Sum(theta[j], (j, 1, i - 1)), (i, 1, n)), PLAIN - 1, x, F(x), Max(x, 0)]
+    assert [expr for expr in positive if not is_positive(expr)] == []
+    assert [expr for expr in other if is_positive(expr)] == []
+    assert [expr for expr in positive if is_positive(-expr)] == []
+
+
+def test_a_proof_for_given_numbers_of_keys():
+    cauchy = over_keys(theta[i] ** 2, i) * n - SUM**2
+    lagrange = over_keys(over_keys((theta[i] - theta[j]) ** 2), i) / 2
+    assert prove(cauchy, lagrange) == Proved() and str(prove(cauchy, lagrange, keys=(2, 3))) == "proved"
+    odd = over_keys((-1) ** j * x, j)
+    assert str(prove(odd, x * ((-1) ** n - 1) / 2, keys=iter([1, 2, 3]))) == "proved for n = 1, 2, 3"
+    assert isinstance(prove(over_keys(s[i] ** 2, i), SUM_S**2, keys=(1, 2)), Refuted)
+    assert prove(over_keys(s[i] ** 2, i), SUM_S**2, keys=(1,)) == Proved((1,))
+    assert prove(over_keys(D(i, j) * s[j] * sp.sin(n)), s[i] * sp.sin(n), keys=(3,)) == Proved()
+    # empty is zero for numbers too, and an index keeps its range
+    assert isinstance(prove(Sum(s[j], (j, 3, n)), -s[2], keys=(1,)), Refuted)
+    assert prove(Sum(s[j], (j, 3, n)), 0, keys=(1, 2)) == Proved((1, 2))
+    assert prove(s[i], s[1], keys=(1,)) == Proved((1,))
+    assert isinstance(prove(s[i], s[1], keys=(2,)), Refuted)
+    assert isinstance(prove(sp.Derivative(Weight(i, alpha), s[j]), 0, keys=(2,)), Refuted)
+    for wrong in ((0,), (2.0,), (True,), ("2",)):
+        with pytest.raises(ValueError, match="keys must be whole numbers of at least one; got"):
+            prove(SUM_S, SUM_S, keys=wrong)
+
+
+def test_symbols_that_print_alike_are_named():
+    with pytest.raises(NotProved, match="i is a symbol assumed to be integer, positive and an index from 1 to n"):
+        check_equal(s[PLAIN], s[i])
+    with pytest.raises(NotProved, match="x is a symbol assumed to be real and a symbol without assumptions"):
+        check_equal(x, sp.Symbol("x"))
+    with pytest.raises(NotProved, match="undecided: no normal form makes both sides the same"):
+        check_equal(sp.Derivative(F(i), i), 0)
+
+
+def test_what_cannot_be_decided_is_not_proved():
+    left, right = sp.symbols("A B", commutative=False)
+    for first, second, reason in (
+        (left * right, right * left, "the order of its factors matters"),
+        (Sum(s[j], (j, 1, sp.oo)), Sum(s[j], (j, 1, sp.oo)) + 0 * x + Z[1], "does not run from a whole number"),
+        (D(i, j, (1, n)), D(i, j), "says itself in which range"),
+    ):
+        assert reason in prove(first, second).reason
+    with pytest.raises(ValueError, match="left must be an expression; got True"):
+        prove(sp.true, x)
+
+
+def test_a_false_proof_is_not_passed_over(monkeypatch):
+    monkeypatch.setattr(proof, "_zero", lambda *_: True)
+    with pytest.raises(AssertionError, match="proved, but false with x = "):
+        prove(x, 2 * x)
+
+
+def test_mutated_statements_are_refused():
+    """A sign, a factor or a power changed anywhere in a right side is noticed."""
+    for left, right in TRUE[:8]:
+        right = sp.sympify(right)
+        for wrong in (-right, 2 * right, right + 1, right**2 + 1):
+            assert not isinstance(prove(left, wrong), Proved)
