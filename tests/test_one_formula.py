@@ -76,7 +76,7 @@ def test_each_reading_translates_into_the_others(rng):
         scores, alpha = rng.normal(size=rng.integers(2, 17)), float(rng.uniform(0.2, 5))
         roads = FourRoads(scores=np.clip(scores, -3, 3), alpha=alpha)
         from_expectation = float(maxent.maximum_entropy(roads.scores, roads.expectation).multipliers)
-        from_budget = float(evidence.inverse_temperature(roads.scores, roads.budget))
+        from_budget = float(evidence.inverse_temperature(roads.scores, roads.spent))
         assert from_expectation == pytest.approx(alpha, rel=1e-7)
         assert from_budget == pytest.approx(alpha, rel=1e-6)
         assert 1 / roads.temperature == pytest.approx(alpha, rel=1e-15)
@@ -84,7 +84,7 @@ def test_each_reading_translates_into_the_others(rng):
         assert np.ptp(made, axis=0).max() < 1e-12
         step = 1e-5  # dt/dρ = τ and dH/dt = -α
         up, down = (FourRoads(scores=roads.scores, alpha=a) for a in (min(alpha + step, 5), alpha - step))
-        price = (up.expectation - down.expectation) / (up.budget - down.budget)
+        price = (up.expectation - down.expectation) / (up.spent - down.spent)
         assert price == pytest.approx(roads.temperature, rel=1e-3)
 
 

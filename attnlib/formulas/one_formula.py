@@ -1,18 +1,38 @@
 """Where the four roads agree and part (chapter 07)."""
 
-from sympy import exp, log
+from sympy import Symbol, exp, log
 
 from attnlib.formulas.formula import Formula
-from attnlib.formulas.symbols import alpha, i, j, over_keys, s, tau, w
-from attnlib.formulas.transport import least
+from attnlib.formulas.symbols import LogOrZero, alpha, declare, i, j, over_keys, pi0, rho, s, target, tau, w
+from attnlib.formulas.transport import cheapest
+
+scale, shift = declare(Symbol("a", positive=True), "stretch"), declare(Symbol("b", real=True), "shift")
 
 temperature = Formula("temperature", tau, 1 / alpha, "One over the inverse temperature.")
-least_cost = Formula(
-    "least cost with equal priors",
-    least,
-    -tau * log(over_keys(exp(s[j] / tau))),
-    "The value of the transport problem, up to τ log n.",
+moved_score = Formula("score that is moved", s[i], scale * s[i] + shift, "Stretched, and shifted.")
+weight_with_prior = Formula(
+    "weight with a prior",
+    w[i],
+    pi0[i] * exp(alpha * s[i]) / over_keys(pi0[j] * exp(alpha * s[j])),
+    "Softmax, with a prior weight in each term.",
+    stable=1 / over_keys(pi0[j] / pi0[i] * exp(alpha * (s[j] - s[i]))),
 )
-weight_from_cost = Formula(
-    "weight from the least cost", w[i], exp((s[i] + least) / tau), "What the least cost makes of a score."
+expectation = Formula(
+    "expected score of any weights",
+    target,
+    over_keys(cheapest[j] * s[j]),
+    "The number that maximum entropy holds.",
+)
+slope_with_prior = Formula(
+    "slope of the dual with a prior, times a positive sum",
+    Symbol("D'", real=True),
+    over_keys(pi0[j] * (s[j] - target) * exp(alpha * (s[j] - target))),
+    "It grows with α, and is zero where the weights have the expected score.",
+)
+budget = Formula(
+    "divergence of any weights from a prior",
+    rho,
+    over_keys(cheapest[j] * log(cheapest[j] / pi0[j])),
+    "The number that the budget road holds.",
+    stable=over_keys(cheapest[j] * LogOrZero(cheapest[j] / pi0[j])),
 )

@@ -3,11 +3,12 @@
 from sympy import IndexedBase, Max, Min, Symbol, exp, log
 
 from attnlib.formulas.formula import Formula
-from attnlib.formulas.symbols import LogOrZero, alpha, declare, i, j, over_keys, p, pi0, s, stable_weight, tau, w
+from attnlib.formulas.symbols import LogOrZero, alpha, declare, i, j, nu, over_keys, p, pi0, s, stable_weight, tau, w
 
 across, height = declare(Symbol("x1", real=True), "place across"), declare(Symbol("x2", real=True), "place upwards")
 cost_of_plan = declare(Symbol("J", real=True), "cost of a plan")
 cheapest = IndexedBase("w", positive=True)  # weights, known to be above zero
+gini = declare(Symbol("G", real=True), "cost by Gini’s evenness")
 least = declare(Symbol("J_min", real=True), "least cost")
 
 _second = Min(Max(across - height / 2, 0), 1 - height)
@@ -18,14 +19,14 @@ third_of_three = Formula("third of three weights at a place", p[3], height, "The
 cost = Formula(
     "cost of a plan",
     cost_of_plan,
-    tau * over_keys(p[j] * log(p[j] / pi0[j])) - over_keys(p[j] * s[j]),
-    "The temperature times the divergence from the prior, less the expected score.",
-    stable=tau * over_keys(p[j] * LogOrZero(p[j] / pi0[j])) - over_keys(p[j] * s[j]),
+    tau * over_keys(p[j] * log(p[j])) - over_keys(p[j] * s[j]),
+    "The expected cost, less the temperature times Shannon's entropy.",
+    stable=tau * over_keys(p[j] * LogOrZero(p[j])) - over_keys(p[j] * s[j]),
 )
 least_cost = Formula(
     "least cost",
     least,
-    -tau * log(over_keys(pi0[j] * exp(s[j] / tau))),
+    -tau * log(over_keys(exp(s[j] / tau))),
     "The cost of the cheapest plan.",
 )
 plan = Formula(
@@ -55,4 +56,22 @@ dearness = Formula(
     tau * over_keys(p[j] * log(p[j] / cheapest[j])),
     "The temperature times the divergence of a plan from the cheapest.",
     stable=tau * over_keys(p[j] * LogOrZero(p[j] / cheapest[j])),
+)
+gini_cost = Formula(
+    "cost of a plan, by Gini's evenness",
+    gini,
+    -over_keys(p[j] * s[j]) - tau * (1 - over_keys(p[j] ** 2)),
+    "Another strictly convex price: one less the sum of squares in place of the entropy.",
+)
+gini_plan = Formula(
+    "cheapest plan, by Gini's evenness",
+    w[i],
+    Max(0, (s[i] - nu) / (2 * tau)),
+    "A key whose score is below ν gets nothing: this is sparsemax.",
+)
+gini_mass = Formula(
+    "weight above a threshold",
+    declare(Symbol("W", real=True), "all weight"),
+    over_keys(Max(0, (s[j] - nu) / (2 * tau))),
+    "It falls with ν; the weights sum to one at one ν.",
 )

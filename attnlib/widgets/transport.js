@@ -1,46 +1,56 @@
-// The simplex of plans: a point of the triangle is a plan for three keys; its cost, and the cheapest plan, follow.
-import { apart, cheapest, place, price } from "laws";
-import { awaken, color, dot, handle, leaders, mount, panel, put, show, svg, triangle } from "./shared.js";
+// The simplex of plans: a point of the triangle is a plan for three keys; levels of its cost, and the cheapest plan.
+import { apart, cheapest, giniCheapest, giniPrice, least, place, price } from "laws";
+import { awaken, crossing, dot, handle, leaders, mount, panel, put, separate, show, svg, triangle } from "./shared.js";
 
-const PRIORS = [
-  [1 / 3, 1 / 3, 1 / 3],
-  [0.1, 0.3, 0.6],
-];
 const LEVELS = [1, 2, 3, 4, 5, 6].map((step) => 0.05 * step * step); // above the least cost: even rings in a round bowl
 const CELLS = 30;
 
 /** A point of the square, moved sideways into the triangle. */
 const inside = ([x, y]) => [Math.min(Math.max(x, y / 2), 1 - y / 2), y];
 
-function compute({ tau, prior, point, scores }) {
-  const { first, second, third } = place(...point);
-  const plan = [first, second, third];
-  const priors = PRIORS[prior];
-  const { weights } = cheapest(tau, 3, scores, priors);
-  return { plan, weights, priors, ...price(tau, 3, scores, priors, plan), ...apart(tau, 3, plan, weights) };
+/** What a plan costs, and the cheapest plan, with the evenness that is chosen. */
+function market({ tau, gini, scores }) {
+  if (!gini) {
+    const { weights } = cheapest(tau, 3, scores);
+    return { weights, lowest: least(tau, 3, scores).cost, cost: (plan) => price(tau, 3, scores, plan).cost };
+  }
+  const cost = (plan) => giniPrice(tau, 3, scores, plan).cost;
+  const top = Math.max(...scores);
+  const missing = (threshold) => 1 - giniCheapest(tau, 3, scores, threshold).mass; // grows with the threshold
+  const { weights } = giniCheapest(tau, 3, scores, crossing(missing, top - 2 * tau, top));
+  return { weights, lowest: cost(weights), cost };
 }
 
-/** Pieces of the contours, as pairs of plans: the cost is taken at the corners of small triangles, straight between. */
-function contours(cost) {
+function compute(state) {
+  const { tau, scores, point } = state;
+  const { first, second, third } = place(...point);
+  const plan = [first, second, third];
+  const { weights, lowest, cost } = market(state);
+  const { divergence } = apart(tau, 3, plan, cheapest(tau, 3, scores).weights);
+  return { plan, weights, lowest, cost: cost(plan), excess: cost(plan) - lowest, divergence };
+}
+
+/** Pieces of the levels, as pairs of plans: the cost is taken at the corners of small triangles, straight between. */
+function contours(excess) {
   const nodes = [];
   for (let up = 0; up <= CELLS; up++) {
     nodes.push([]);
     for (let along = 0; along <= CELLS - up; along++) {
       const plan = [CELLS - up - along, along, up].map((part) => part / CELLS);
-      nodes[up].push({ plan, cost: cost(plan) });
+      nodes[up].push({ plan, height: excess(plan) });
     }
   }
-  const pieces = [];
+  const pieces = LEVELS.map(() => []);
   const cut = (corners) => {
-    const [low, middle, high] = corners.sort((a, b) => a.cost - b.cost);
-    for (const level of LEVELS) {
-      if (level <= low.cost || level > high.cost) continue;
+    const [low, middle, high] = corners.sort((a, b) => a.height - b.height);
+    LEVELS.forEach((level, which) => {
+      if (level <= low.height || level > high.height) return;
       const between = (a, b) => {
-        const share = (level - a.cost) / (b.cost - a.cost);
+        const share = (level - a.height) / (b.height - a.height);
         return a.plan.map((part, key) => part + share * (b.plan[key] - part));
       };
-      pieces.push([between(low, high), level > middle.cost ? between(middle, high) : between(low, middle)]);
-    }
+      pieces[which].push([between(low, high), level > middle.height ? between(middle, high) : between(low, middle)]);
+    });
   };
   for (let up = 0; up < CELLS; up++)
     for (let along = 0; along < CELLS - up; along++) {
@@ -51,15 +61,24 @@ function contours(cost) {
 }
 
 function build({ state, change, replace }) {
-  const left = triangle("All plans: a corner is one key alone");
+  const left = triangle("All plans, and levels of cost above the least");
   const right = panel({
-    title: "Scores, and how much dearer p is than w",
-    height: 289,
-    x: { range: [-3.3, 3.3], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "score" },
-    y: { range: [0, 6.6], ticks: [], label: "" },
+    title: "Cost along the line from w through p",
+    height: 200,
+    x: { range: [-0.6, 1.6], ticks: [0, 1], label: "", write: (at) => (at ? "p" : "w") },
+    y: { range: [-0.2, 3.2], ticks: [0, 1, 2, 3], label: "above the least cost" },
+  });
+  const line = panel({
+    title: "Scores",
+    height: 84,
+    x: { range: [-3.3, 3.3], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "" },
+    y: { range: [-1, 1], ticks: [], label: "" },
   });
   const rings = svg("path", { class: "contour" });
+  const names = LEVELS.map(() => svg("text", { class: "named", "text-anchor": "middle", "data-symbol": "J" }));
+  const way = svg("line", { class: "law dashed" });
   const best = svg("path", { d: "M0-9 9 0 0 9-9 0Z", class: "output-mark", "data-symbol": "w" });
+  const letter = (name) => svg("text", { "text-anchor": "middle", dy: 3.5 }, name);
   const plan = handle({
     panel: left,
     label: "plan",
@@ -68,69 +87,64 @@ function build({ state, change, replace }) {
     range: { low: 0, high: 1 },
     value: () => inside(state().point),
     move: (point) => change({ point: inside(point) }),
-    mark: svg(
-      "g",
-      { class: "mark plan" },
-      svg("circle", { r: 9 }),
-      svg("text", { "text-anchor": "middle", dy: 3.5 }, "p"),
-    ),
+    mark: svg("g", { class: "mark plan" }, svg("circle", { r: 9 }), letter("p")),
   });
-  left.window.append(rings);
+  left.window.append(rings, way, ...names);
   left.picture.append(best, plan.group);
-  const scores = state().scores.map((_, at) =>
+  const curve = svg("path", { class: "center", "data-symbol": "J" });
+  const ends = ["w", "p"].map((name) => svg("circle", { r: 5, class: "output-mark", "data-symbol": name }));
+  right.window.append(curve, ...ends);
+  const scores = state().scores.map((_, key) =>
     handle({
-      panel: right,
-      label: `score of key ${at + 1}`,
+      panel: line,
+      label: `score of key ${key + 1}`,
       symbol: "s",
-      key: at,
+      key,
       axes: ["score"],
       range: { low: -3, high: 3 },
-      value: () => state().scores[at],
-      move: ([score]) => replace("scores", at, score),
-      mark: dot(at),
+      value: () => state().scores[key],
+      move: ([score]) => replace("scores", key, score),
+      mark: dot(key),
     }),
   );
-  const bars = [
-    ["excess", "J(p) − J(w)", 2.3],
-    ["divergence", "τ KL(p ‖ w)", 1.1],
-  ].map(([name, words, row]) => ({
-    name,
-    words,
-    bar: svg("rect", { class: `gap ${name}`, x: right.area.left, y: right.up(row), height: 11 }),
-    text: svg("text", { x: right.area.left, y: right.up(row) - 4 }),
-  }));
-  right.window.append(...bars.flatMap(({ bar, text }) => [bar, text]));
-  right.picture.append(...scores.map(({ group }) => group));
+  line.picture.append(...scores.map(({ group }) => group));
 
   let drawn;
   return {
-    panels: [left, right],
-    update({ tau, scores: s, point }, { weights, priors, ...results }) {
-      const shape = JSON.stringify([tau, s, priors]);
+    panels: [left, right, line],
+    update(now, { weights, lowest, plan: tried, excess }) {
+      const { cost } = market(now);
+      const to = (plan) => left.at(plan).map((part) => Number(part.toFixed(1)));
+      const shape = JSON.stringify([now.tau, now.gini, now.scores]);
       if (shape !== drawn) {
         drawn = shape;
-        const to = (plan) =>
-          left
-            .at(plan)
-            .map((part) => part.toFixed(1))
-            .join(" ");
-        const pieces = contours((one) => price(tau, 3, s, priors, one).excess);
-        put(rings, { d: pieces.map(([from, end]) => `M${to(from)}L${to(end)}`).join("") });
-        put(best, {
-          transform: `translate(${left
-            .at(weights)
-            .map((part) => part.toFixed(2))
-            .join()})`,
+        const pieces = contours((plan) => cost(plan) - lowest);
+        put(rings, { d: pieces.flat().map(([from, end]) => `M${to(from).join(" ")}L${to(end).join(" ")}`).join("") });
+        put(best, { transform: `translate(${to(weights).join(" ")})` });
+        pieces.forEach((ring, which) => {
+          // A level's name stands where it is highest, or nowhere if it does not cross the triangle.
+          const top = ring.map(([from]) => to(from)).sort((a, b) => a[1] - b[1])[0] ?? [-50, -50];
+          put(names[which], { x: top[0], y: top[1] - 2 });
+          names[which].textContent = `+${Number(LEVELS[which].toFixed(2))}`;
         });
-        scores.forEach((score, at) => score.place([right.across(s[at]), right.up(5.6 - 0.95 * at)]));
+        separate(now.scores.map((score) => line.to([score, -0.4]))).forEach((spot, key) => scores[key].place(spot));
       }
-      const [x, y] = inside(point);
+      const [x, y] = inside(now.point);
       plan.place(left.to([x, y]));
       put(plan.group, { "aria-valuemin": `${y / 2}`, "aria-valuemax": `${1 - y / 2}` });
-      for (const { name, words, bar, text } of bars) {
-        put(bar, { width: Math.max(0, results[name]) * 90 });
-        text.textContent = `${words} = ${show(results[name])}`;
+      const [x1, y1] = to(weights);
+      const [x2, y2] = to(tried);
+      put(way, { x1, y1, x2, y2 });
+      const points = [];
+      for (let step = -24; step <= 64; step++) {
+        const mixed = weights.map((part, key) => part + (step / 40) * (tried[key] - part));
+        if (Math.min(...mixed) >= 0) points.push(right.to([step / 40, cost(mixed) - lowest]));
       }
+      put(curve, { d: `M${points.map((pair) => pair.map((part) => part.toFixed(2)).join(" ")).join("L")}` });
+      [[0, 0], [1, excess]].forEach((spot, which) => {
+        const [cx, cy] = right.to(spot);
+        put(ends[which], { cx, cy });
+      });
     },
   };
 }
@@ -139,15 +153,15 @@ const columns = {
   count: "scores",
   names: [
     ["score", "s"],
-    ["prior", "pi"],
     ["plan", "p"],
     ["weight", "w"],
   ],
-  of: ({ scores }, { priors, plan, weights }) => scores.map((score, at) => [score, priors[at], plan[at], weights[at]]),
+  of: ({ scores }, { plan, weights }) => scores.map((score, key) => [score, plan[key], weights[key]]),
 };
 
-function describe(_, { excess, divergence, weights }) {
-  return `The plan p costs ${show(excess)} more than w, and τ KL(p ‖ w) is ${show(divergence)}. ${leaders(weights)}`;
+function describe({ gini }, { excess, divergence, weights }) {
+  const same = gini ? "" : `, which is τ KL(p ‖ w) = ${show(divergence)}`;
+  return `The plan p costs ${show(excess)} more than w${same}. ${leaders(weights)}`;
 }
 
 export function render({ model, el }) {

@@ -4,24 +4,22 @@ import numpy as np
 
 from attnlib import figures
 from attnlib.codegen import Law
-from attnlib.formulas import n, p, pi0, s, tau
+from attnlib.formulas import n, nu, p, s, tau
 from attnlib.formulas import transport as formulas
 from attnlib.maxent import kl_divergence
 from attnlib.transport import objective, plan
 from attnlib.widgets.base import Quantity, Switch, Widget
 
-PRIOR = [0.1, 0.3, 0.6]
-
 
 class PlanSimplex(Widget):
-    """All plans of one query for three keys as the points of a triangle, with the contours of their cost.
+    """All plans of one query for three keys as the points of a triangle, with the levels of their cost.
 
     Parameters
     ----------
     tau : float in [0.1, 5]
-        The temperature, the price of one nat of divergence from the prior.
-    prior : 0 or 1
-        0: equal prior weights. 1: the prior weights 0.1, 0.3, 0.6.
+        The temperature, the price of evenness.
+    gini : 0 or 1
+        0: evenness is Shannon's entropy. 1: it is Gini's, one less the sum of squares.
     point : two numbers within [0, 1]
         The plan p that is tried, as a place in the triangle: p_3 is the second number, and p_2 the first less half the
         second. A point beside the triangle stands for the nearest one at its height.
@@ -36,6 +34,8 @@ class PlanSimplex(Widget):
     (array([0.25, 0.25, 0.5 ]), array([0.3333, 0.3333, 0.3333]))
     >>> print(f"{simplex.excess:.4f} {simplex.divergence:.4f}")  # 2/4 log(3/4) + 1/2 log(3/2) = 0.5 log(9/8)
     0.0589 0.0589
+    >>> PlanSimplex(scores=[1.2, 1.0, 0.0], tau=0.5, gini=1).weights  # some weights are exactly zero
+    array([0.6, 0.4, 0. ])
     """
 
     kind = "transport"
@@ -48,21 +48,19 @@ class PlanSimplex(Widget):
             second=formulas.second_of_three,
             third=formulas.third_of_three,
         ),
-        Law("cheapest", (tau, n, s, pi0), weights=formulas.plan_from_prior),
-        Law("price", (tau, n, s, pi0, p), cost=formulas.cost, excess=formulas.excess),
+        Law("cheapest", (tau, n, s), weights=formulas.plan),
+        Law("price", (tau, n, s, p), cost=formulas.cost),
+        Law("least", (tau, n, s), cost=formulas.least_cost),
         Law("apart", (tau, n, p, formulas.cheapest), divergence=formulas.dearness),
+        Law("giniPrice", (tau, n, s, p), cost=formulas.gini_cost),
+        Law("giniCheapest", (tau, n, s, nu), weights=formulas.gini_plan, mass=formulas.gini_mass),
     )
-    shown = (formulas.cost, formulas.plan_from_prior, formulas.dearness)
+    shown = (formulas.cost, formulas.plan, formulas.gini_cost, formulas.gini_plan)
 
     tau = Quantity(1.0, low=0.1, high=5, label="τ")
-    prior = Switch(label="Prior weights 0.1, 0.3, 0.6 in place of equal ones")
+    gini = Switch(label="evenness is Gini’s, 1 − Σ p², in place of Shannon’s entropy", symbol="G")
     point = Quantity([0.5, 0.4], low=0, high=1)
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3)
-
-    @property
-    def prior_weights(self):
-        """The prior's weights, shape (3,)."""
-        return np.array(PRIOR) if self.prior else np.full(3, 1 / 3)
 
     @property
     def plan(self):
@@ -74,28 +72,35 @@ class PlanSimplex(Widget):
     @property
     def weights(self):
         """The cheapest plan, shape (3,)."""
-        return plan(self.scores, temperature=self.tau, prior=self.prior_weights)
+        if not self.gini:
+            return plan(self.scores, temperature=self.tau)
+        raw = np.array(self.scores) / (2 * self.tau)
+        falling = np.sort(raw)[::-1]
+        thresholds = (np.cumsum(falling) - 1) / np.arange(1, 4)  # if the best one, two or three keys have weight
+        return np.maximum(raw - thresholds[falling > thresholds][-1], 0)
 
-    def _cost(self, p):
-        return float(objective(p, self.scores, temperature=self.tau, prior=self.prior_weights))
+    def _cost(self, plans):
+        if not self.gini:
+            return objective(plans, np.array(self.scores), temperature=self.tau)
+        return -(plans @ np.array(self.scores)) - self.tau * (1 - (plans**2).sum(axis=-1))
 
     @property
     def cost(self):
-        """J at the point."""
-        return self._cost(self.plan)
+        """The cost at the point."""
+        return float(self._cost(self.plan))
 
     @property
     def excess(self):
-        """J at the point, less J at the cheapest plan."""
-        return self.cost - self._cost(self.weights)
+        """The cost at the point, less the least cost."""
+        return self.cost - float(self._cost(self.weights))
 
     @property
     def divergence(self):
-        """The divergence of the plan from the cheapest one, times the temperature; it equals `excess`."""
-        return self.tau * float(kl_divergence(self.plan, self.weights))
+        """The divergence of the plan from softmax, times the temperature; by Shannon's evenness it is `excess`."""
+        return self.tau * float(kl_divergence(self.plan, plan(self.scores, temperature=self.tau)))
 
     def results(self):
-        """The plan at the point, the cheapest one, and how much dearer the first is, twice."""
+        """The plan at the point, the cheapest one, and how much dearer the first is."""
         names = ("plan", "weights", "cost", "excess", "divergence")
         return {name: getattr(self, name) for name in names}
 
@@ -106,24 +111,28 @@ class PlanSimplex(Widget):
         plans = np.concatenate([plans, [[0.0, 0.0, 1.0]]])
         height = np.sqrt(3) / 2
         flat = lambda plans: (plans[..., 1] + plans[..., 2] / 2, height * plans[..., 2])  # noqa: E731
-        costs = objective(plans, np.array(self.scores), temperature=self.tau, prior=self.prior_weights)
+        above = self._cost(plans) - self._cost(self.weights)
         left.plot(*flat(np.eye(3)[[0, 1, 2, 0]]), color=figures.LINE, linewidth=1)
-        levels = self._cost(self.weights) + 0.05 * np.arange(1, 7) ** 2
-        left.tricontour(*flat(plans), costs, levels=levels, colors=figures.MUTED, linewidths=0.8)
-        for at, (x, y) in enumerate(zip(*flat(np.eye(3)), strict=True)):
-            left.scatter(x, y, s=90, color=figures.KEYS[at], zorder=3)
-            left.text(x, y, f"{at + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8, zorder=4)
+        rings = left.tricontour(
+            *flat(plans), above, levels=0.05 * np.arange(1, 7) ** 2, colors=figures.MUTED, linewidths=0.8
+        )
+        left.clabel(rings, fmt="+%.2g", fontsize=7)
+        for key, (x, y) in enumerate(zip(*flat(np.eye(3)), strict=True)):
+            left.scatter(x, y, s=90, color=figures.KEYS[key], zorder=3)
+            left.text(x, y, f"{key + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8, zorder=4)
         left.scatter(*flat(self.weights), marker="D", s=60, color=figures.INK, zorder=5)
         left.scatter(*flat(self.plan), s=60, facecolor=figures.PAPER, edgecolor=figures.INK, zorder=5)
         left.set(title="Plans (circle: p, diamond: w)", aspect="equal", xticks=[], yticks=[])
         left.spines[["left", "bottom"]].set_visible(False)
-        rows = ["J(p) − J(w)", "τ KL(p ‖ w)"]
-        right.barh(rows[::-1], [self.divergence, self.excess], color=[figures.ACCENT, figures.INK], height=0.5)
-        right.set(title="How much dearer p is")
+        grid = np.linspace(0, 1, 101)[:, None]
+        right.plot(grid, self._cost((1 - grid) * self.weights + grid * self.plan), color=figures.INK)
+        right.plot([0, 1], [self._cost(self.weights), self.cost], "o", color=figures.ACCENT)
+        right.set(title="Cost on the way from w to p", xticks=[0, 1], xticklabels=["w", "p"])
 
     def describe(self):
-        say = lambda plan: ", ".join(f"key {at + 1} {weight:.4f}" for at, weight in enumerate(plan))  # noqa: E731
+        say = lambda plan: ", ".join(f"key {key} {weight:.4f}" for key, weight in enumerate(plan, 1))  # noqa: E731
+        how = "by Gini’s evenness" if self.gini else "by Shannon’s"
         return (
-            f"At τ = {self.tau:.4g} the cheapest plan is {say(self.weights)}. The plan {say(self.plan)} costs "
-            f"{self.excess:.4f} more, and τ KL(p ‖ w) is {self.divergence:.4f}."
+            f"At τ = {self.tau:.4g}, {how}, the cheapest plan is {say(self.weights)}. The plan {say(self.plan)} costs "
+            f"{self.excess:.4f} more; τ times its divergence from softmax is {self.divergence:.4f}."
         )
