@@ -10,49 +10,125 @@ function compute({ tau, eta, gradient, scores, value }) {
   const { gradients } = passed(tau, count, weights, advantages);
   const moved = steps(tau, eta, count, scores, gradients, advantages);
   return {
-    weights, utilities, output: output(weights, value, count, gradient.length).output, baseline, advantages, gradients,
-    plain: softmax(tau, count, moved.plain).weights, natural: softmax(tau, count, moved.natural).weights,
+    weights,
+    utilities,
+    output: output(weights, value, count, gradient.length).output,
+    baseline,
+    advantages,
+    gradients,
+    plain: softmax(tau, count, moved.plain).weights,
+    natural: softmax(tau, count, moved.natural).weights,
   };
 }
 
 function build({ state, change, replace }) {
   const axes = ["coordinate 1", "coordinate 2"];
   const axis = (label) => ({ range: [-2.6, 2.6], ticks: [-2, -1, 0, 1, 2], label });
-  const plane = panel({ title: "Values, output and upstream gradient", height: 300, x: axis(axes[0]), y: axis(axes[1]) });
+  const plane = panel({
+    title: "Values, output and upstream gradient",
+    height: 300,
+    x: axis(axes[0]),
+    y: axis(axes[1]),
+  });
   const chart = panel({
-    title: "Utility, advantage, gradient (from pale to full)", height: 300, x: { range: [0.5, 3.5], ticks: [1, 2, 3], label: "key" },
-    y: { range: [-4.9, 4.9], ticks: [-4, -3, -2, -1, 0, 1, 2, 3, 4], label: "" },
+    title: "Utility (pale) and advantage of each key; dashed, the mean utility",
+    height: 220,
+    x: { range: [0.5, 3.5], ticks: [1, 2, 3], label: "key" },
+    y: { range: [-4.9, 4.9], ticks: [-4, -2, 0, 2, 4], label: "" },
+  });
+  const received = panel({
+    title: "What each score receives of it: the gradient",
+    height: 220,
+    x: { range: [0.5, 3.5], ticks: [1, 2, 3], label: "key" },
+    y: { range: [-0.75, 0.75], ticks: [-0.5, 0, 0.5], label: "" },
   });
   const simplex = triangle("One step on the simplex, from the dot");
-  const line = panel({ title: "Weight of each score", height: 289, x: { range: [-3.2, 3.2], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "score" }, y: { range: [-0.06, 1.06], ticks: [0, 0.25, 0.5, 0.75, 1], label: "weight" } });
+  const line = panel({
+    title: "Weight of each score",
+    height: 289,
+    x: { range: [-3.2, 3.2], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "score" },
+    y: { range: [-0.06, 1.06], ticks: [0, 0.25, 0.5, 0.75, 1], label: "weight" },
+  });
 
   const star = svg("path", { d: "M0-9 9 0 0 9-9 0Z", class: "output-mark" });
   const arrow = svg("line", { class: "arrow query", "data-symbol": "g" });
   const gradient = handle({
-    panel: plane, label: "upstream gradient", symbol: "g", axes, range: { low: -1, high: 1 }, value: () => state().gradient,
-    move: (point) => change({ gradient: point }), mark: svg("g", { class: "mark query" }, svg("circle", { r: 9 }), svg("text", { "text-anchor": "middle", dy: 3.5 }, "g")),
+    panel: plane,
+    label: "upstream gradient",
+    symbol: "g",
+    axes,
+    range: { low: -1, high: 1 },
+    value: () => state().gradient,
+    move: (point) => change({ gradient: point }),
+    mark: svg(
+      "g",
+      { class: "mark query" },
+      svg("circle", { r: 9 }),
+      svg("text", { "text-anchor": "middle", dy: 3.5 }, "g"),
+    ),
   });
-  const values = state().value.map((_, at) => handle({
-    panel: plane, label: `value ${at + 1}`, symbol: "v", key: at, axes, range: { low: -2.4, high: 2.4 }, value: () => state().value[at],
-    move: (point) => replace("value", at, point), mark: dot(at),
-  }));
-  const scores = state().scores.map((_, at) => handle({
-    panel: line, label: `score of key ${at + 1}`, symbol: "s", key: at, axes: ["score"], range: { low: -3, high: 3 },
-    value: () => state().scores[at], move: ([score]) => replace("scores", at, score), mark: dot(at),
-  }));
+  const values = state().value.map((_, at) =>
+    handle({
+      panel: plane,
+      label: `value ${at + 1}`,
+      symbol: "v",
+      key: at,
+      axes,
+      range: { low: -2.4, high: 2.4 },
+      value: () => state().value[at],
+      move: (point) => replace("value", at, point),
+      mark: dot(at),
+    }),
+  );
+  const scores = state().scores.map((_, at) =>
+    handle({
+      panel: line,
+      label: `score of key ${at + 1}`,
+      symbol: "s",
+      key: at,
+      axes: ["score"],
+      range: { low: -3, high: 3 },
+      value: () => state().scores[at],
+      move: ([score]) => replace("scores", at, score),
+      mark: dot(at),
+    }),
+  );
   plane.picture.append(arrow, star, ...values.map(({ group }) => group), gradient.group);
-  const stems = scores.map((_, at) => svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "w" }));
+  const stems = scores.map((_, at) =>
+    svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "w" }),
+  );
   line.picture.append(...stems, ...scores.map(({ group }) => group));
   const mean = svg("line", { class: "law mean", "data-symbol": "u" });
-  const draw = ["u", "A", "delta"].map((symbol, at) => bars(chart, symbol, 3, { shift: 0.27 * (at - 1), width: 0.24 }));
+  const draw = [
+    bars(chart, "u", 3, { shift: -0.18, width: 0.3 }),
+    bars(chart, "A", 3, { shift: 0.18, width: 0.3 }),
+    bars(received, "delta", 3, { width: 0.5 }),
+  ];
+  // The scale stays; a bar that leaves it says how long it is.
+  const lengths = [1, 2, 3].map((key) =>
+    svg("text", { class: "named", "data-symbol": "delta", x: received.across(key), "text-anchor": "middle" }),
+  );
   chart.window.append(mean);
-  const routes = ["plain", "natural"].map((name) => ({ name, way: svg("line", { class: `route ${name}`, "data-symbol": "eta" }), end: svg("g", { class: `route ${name}`, "data-symbol": "eta" }, svg("circle", { r: 6 }), svg("text", { x: 9, dy: 3.5 }, name)) }));
+  received.window.append(...lengths);
+  const routes = ["plain", "natural"].map((name) => ({
+    name,
+    way: svg("line", { class: `route ${name}`, "data-symbol": "eta" }),
+    end: svg(
+      "g",
+      { class: `route ${name}`, "data-symbol": "eta" },
+      svg("circle", { r: 6 }),
+      svg("text", name === "plain" ? { x: -9, dy: 3.5, "text-anchor": "end" } : { x: 9, dy: 3.5 }, name),
+    ),
+  }));
   const here = svg("circle", { r: 7, class: "here", "data-symbol": "w" });
   simplex.picture.append(...routes.map(({ way }) => way), here, ...routes.map(({ end }) => end));
 
   return {
-    panels: [plane, chart, line, simplex],
-    update({ gradient: g, scores: s, value }, { weights, output: o, utilities, advantages, gradients, baseline, ...after }) {
+    panels: [plane, chart, received, line, simplex],
+    update(
+      { gradient: g, scores: s, value },
+      { weights, output: o, utilities, advantages, gradients, baseline, ...after },
+    ) {
       const at = (point) => `translate(${point.map((part) => part.toFixed(2)).join(" ")})`;
       const link = (shape, [x1, y1], [x2, y2]) => put(shape, { x1, y1, x2, y2 });
       gradient.place(plane.to(g));
@@ -65,6 +141,11 @@ function build({ state, change, replace }) {
         link(stems[key], [top[0], line.up(0)], top);
       });
       [utilities, advantages, gradients].forEach((numbers, which) => draw[which](numbers));
+      gradients.forEach((number, key) => {
+        const tip = received.up(Math.min(0.62, Math.max(-0.62, number)));
+        put(lengths[key], { y: number < 0 ? tip + 12 : tip - 4 });
+        lengths[key].textContent = show(tidy(number));
+      });
       link(mean, [chart.across(0.5), chart.up(baseline)], [chart.across(3.5), chart.up(baseline)]);
       const start = simplex.at(weights);
       put(here, { cx: start[0], cy: start[1] });
@@ -80,8 +161,14 @@ const tidy = (number) => (Math.abs(number) < 1e-12 ? 0 : number); // what roundi
 
 const columns = {
   count: "scores",
-  names: [["utility", "u"], ["advantage", "A"], ["gradient", "delta"], ["weight", "w"]],
-  of: (_, { utilities, advantages, gradients, weights }) => weights.map((weight, at) => [utilities[at], tidy(advantages[at]), tidy(gradients[at]), weight]),
+  names: [
+    ["utility", "u"],
+    ["advantage", "A"],
+    ["gradient", "delta"],
+    ["weight", "w"],
+  ],
+  of: (_, { utilities, advantages, gradients, weights }) =>
+    weights.map((weight, at) => [utilities[at], tidy(advantages[at]), tidy(gradients[at]), weight]),
 };
 
 function describe(_, { baseline, weights, plain, natural }) {

@@ -59,7 +59,7 @@ class KeyAdvantage(Widget):
 
     tau = Quantity(1.0, low=0.2, high=4, label="τ")
     eta = Quantity(1.0, low=0, high=8, label="η")
-    gradient = Quantity([0.5, 0.0], low=-1, high=1)
+    gradient = Quantity([0.6, 0.3], low=-1, high=1)
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3)
     value = Quantity([[2.0, -1.0], [0.0, 1.2], [-2.0, -0.6]], low=-2.4, high=2.4)
 

@@ -84,17 +84,16 @@ function build({ state, change, model }) {
     "",
   );
 
-  // Four lines close to each other: their names stand where there is room, two by two on different sides.
-  const names = model.get("_machines").map(([name, capacity], at) => {
+  // Four lines, two and two close to each other: one name stands above each pair.
+  const machines = model.get("_machines");
+  for (const [, capacity] of machines) {
     const y = memory.up(Math.log10(capacity));
-    const [x, dy] = [
-      [8.8, 10],
-      [5.8, -4.5],
-      [9.9, 9.5],
-      [5.8, -4],
-    ][at];
     memory.window.append(svg("line", { class: "capacity", x1: memory.area.left, x2: memory.area.right, y1: y, y2: y }));
-    return svg("text", { class: "named", x: memory.across(x), y: y + dy }, `${name} ${Math.round(capacity / 1e9)} GB`);
+  }
+  const names = [machines.slice(0, 2), machines.slice(2)].map((pair) => {
+    const words = pair.map(([name, capacity]) => `${name} ${Math.round(capacity / 1e9)} GB`).join(", ");
+    const y = memory.up(Math.log10(pair[1][1])) - 3;
+    return svg("text", { class: "named", x: memory.across(7.3), y }, words);
   });
   const line = (frame, symbol, way, bold = "") => {
     const path = svg("path", { class: `center ${bold} ${way === "streaming" ? "dashed" : ""}`, "data-symbol": symbol });
@@ -116,7 +115,16 @@ function build({ state, change, model }) {
     flops: line(work, "F", "naive", "bold"),
     traffic: WAYS.map((way) => line(work, "Q", way)),
     seconds: WAYS.map((way) => line(time, "t", way)),
+    gpu: WAYS.map((way) => line(time, "t", way, "gpu")),
   };
+  const gpu = model.get("_gpu");
+  const roofs = [
+    ["this machine", "center", 46],
+    [gpu.machine, "center gpu", 60],
+  ].flatMap(([name, kind, y]) => [
+    svg("line", { class: kind, x1: 20, x2: 36, y1: y - 3, y2: y - 3 }),
+    svg("text", { class: "named", x: 40, y }, name),
+  ]);
   const handles = [
     [memory, "naive_held", "memory"],
     [work, "flops", "operations"],
@@ -150,6 +158,7 @@ function build({ state, change, model }) {
   });
 
   memory.window.append(...names); // above the line that goes with T
+  time.window.append(...roofs);
 
   // What was measured: shapes as well as colours; pale where d, h or b are not those of the sliders.
   const methods = model.get("_methods");
@@ -173,30 +182,37 @@ function build({ state, change, model }) {
       // The peak is beside the inputs.
       if (point.peak_bytes) draw(point, memory, clouds[1], point.peak_bytes + 3 * size);
     }
+    const absent = methods.filter((method) => !points.some((point) => point.method === method && point.seconds));
     key.replaceChildren(
-      ...methods.map((method, at) => {
-        const mine = points.filter((point) => point.method === method);
-        const done = mine.filter(({ seconds }) => seconds);
-        const source = [
-          ...new Set(
-            done.map(
-              ({ machine, versions, date, own }) =>
-                `${own ? "measured here, on" : "recorded on"} ${machine}, ${Object.entries(versions)
-                  .map((pair) => pair.join(" "))
-                  .join(", ")}, ${date}`,
+      ...methods
+        .filter((method) => !absent.includes(method))
+        .map((method) => {
+          const mine = points.filter((point) => point.method === method);
+          const done = mine.filter(({ seconds }) => seconds);
+          const source = [
+            ...new Set(
+              done.map(
+                ({ machine, versions, date, own }) =>
+                  `${own ? "measured here, on" : "recorded on"} ${machine}, ${Object.entries(versions)
+                    .map((pair) => pair.join(" "))
+                    .join(", ")}, ${date}`,
+              ),
             ),
-          ),
-        ];
-        const end = mine.findLast?.(({ seconds }) => !seconds);
-        const points = done.length ? `${done.length} points, ${source.join("; ")}` : "no recorded points";
-        const words = `${method}: ${points}${end ? `; T = ${end.length} ${end.note}` : ""}.`;
-        return html(
-          "li",
-          {},
-          svg("svg", { viewBox: "-6 -6 12 12", width: 12, height: 12, "aria-hidden": "true" }, shape(at)),
-          ` ${words}`,
-        );
-      }),
+          ];
+          const end = mine.findLast?.(({ seconds }) => !seconds);
+          const words = `${method}: ${done.length} points, ${source.join("; ")}${end ? `; T = ${end.length} ${end.note}` : ""}.`;
+          return html(
+            "li",
+            {},
+            svg(
+              "svg",
+              { viewBox: "-6 -6 12 12", width: 12, height: 12, "aria-hidden": "true" },
+              shape(methods.indexOf(method)),
+            ),
+            ` ${words}`,
+          );
+        }),
+      ...(absent.length ? [html("li", {}, `No recorded points: ${absent.join(", ")}.`)] : []),
     );
   };
 
@@ -218,6 +234,7 @@ function build({ state, change, model }) {
       lines.held[at](made.map((one) => one[`${way}_held`]));
       lines.traffic[at](made.map((one) => one[`${way}_traffic`]));
       lines.seconds[at](made.map((one) => least(one, pace)[at]));
+      lines.gpu[at](made.map((one) => least(one, gpu)[at]));
     });
     lines.flops(made.map(({ flops }) => flops));
     refresh();

@@ -15,6 +15,7 @@ from attnlib.widgets.base import Quantity, Widget
 TILE = 128  # as `cost` has it
 MACHINES = {"phone": 8e9, "laptop": 16e9, "workstation": 64e9, "H200": 141e9}  # bytes, by the vendors' figures
 DTYPES = {2: "float16", 4: "float32", 8: "float64"}
+GPU = {"flops_per_second": 9.89e14, "bytes_per_second": 4.8e12, "machine": "H200, 16 bits, by its vendor"}
 NOMINAL = {"flops_per_second": 1e11, "bytes_per_second": 2e10, "machine": "a machine assumed to do 100 GFLOP/s"}
 
 
@@ -49,7 +50,7 @@ class LengthScaling(Widget):
 
     kind = "length"
     title = "Scaling with sequence length"
-    page_data = ("points", "rates", "_methods", "_machines", "_query_block")
+    page_data = ("points", "rates", "_methods", "_machines", "_query_block", "_gpu")
     laws = (
         Law(
             "counted",
@@ -83,6 +84,7 @@ class LengthScaling(Widget):
     points = traitlets.List().tag(sync=True)
     rates = traitlets.Dict().tag(sync=True)
     progress = traitlets.Dict({"running": False, "done": 0, "of": 1, "says": ""}).tag(sync=True)
+    _gpu = traitlets.Dict(GPU).tag(sync=True)
     _query_block = traitlets.Int(TILE).tag(sync=True)
     _methods = traitlets.List(list(METHODS)).tag(sync=True)
     _machines = traitlets.List([list(one) for one in MACHINES.items()]).tag(sync=True)
@@ -230,6 +232,9 @@ class LengthScaling(Widget):
             pace = self.rates["flops_per_second"], self.rates["bytes_per_second"]
             seconds = [roof(one["flops"], one[f"{which}_traffic"], *pace)["seconds"] for one in made]
             right.loglog(grid, seconds, style, color=color, label=f"least, {which}")
+            pace = GPU["flops_per_second"], GPU["bytes_per_second"]
+            seconds = [roof(one["flops"], one[f"{which}_traffic"], *pace)["seconds"] for one in made]
+            right.loglog(grid, seconds, style, color=figures.ACCENT, linewidth=0.8)
         for name, capacity in MACHINES.items():
             left.axhline(capacity, color=figures.LINE, linewidth=0.8)
             left.text(64, capacity, f"{name} {capacity / 1e9:.0f} GB", fontsize=7, va="bottom")
@@ -261,4 +266,9 @@ class LengthScaling(Widget):
     @property
     def _measured(self):
         counts = {method: sum(one["method"] == method for one in self.points) for method in METHODS}
-        return "; ".join(f"{method}: {count or 'no'} recorded points" for method, count in counts.items()) + "."
+        kept = [f"{method}: {count} recorded points" for method, count in counts.items() if count]
+        absent = [method for method, count in counts.items() if not count]
+        return (
+            ". ".join(["; ".join(kept)] * bool(kept) + [f"No recorded points: {', '.join(absent)}"] * bool(absent))
+            + "."
+        )
