@@ -103,9 +103,9 @@ def _contradict(claims: frozenset) -> bool:
     while new := {part for row in rows for part in row if part != 1} - symbols:
         symbols |= new
         rows += [_linear(fact) for symbol in new for fact in _known(symbol)]
+    symbols = sorted(symbols, key=str)
     while symbols and len(rows) < _ROWS:
-        uses = {symbol: sum(symbol in row for row in rows) for symbol in symbols}
-        symbol = min(symbols, key=lambda part: (uses[part], str(part)))
+        symbol = min(symbols, key=lambda part: sum(part in row for row in rows))
         symbols.remove(symbol)
         above = [row for row in rows if row.get(symbol, 0) > 0]
         below = [row for row in rows if row.get(symbol, 0) < 0]
@@ -705,7 +705,7 @@ def _expanded(expr):
     They hold where they are used: e^(x + y) is split always, (xy)^a for whole a or x >= 0, log(xy) for x > 0,
     log(x^a) for x > 0 and real a, or for -1 < a <= 1.
     """
-    expr = sp.expand(sp.expand_log(expr, force=False), power_exp=True)
+    expr = sp.expand(expr)
     if expr.has(sp.Max) and expr != (lower := expr.replace(_is_power_of_largest, _lowered)):
         return _expanded(lower)
     return expr
@@ -795,7 +795,10 @@ def _opaque(expr) -> dict:
 
 def _zero(expr, way, simplify=False) -> bool:
     """Whether the normal form of an expression (indices apart, derivatives taken) is zero wherever it is defined."""
-    expr = sp.together(_at_equal_indices(_normal(expr, way), way))
+    expr = _at_equal_indices(_normal(expr, way), way)
+    if expr.has(sp.zoo, sp.nan, sp.oo, -sp.oo):
+        return False  # a value was put in where there is none
+    expr = sp.together(expr)
     expr = expr.xreplace(_opaque(expr))
     return sp.expand(sp.fraction(expr)[0]) == 0 or (simplify and sp.simplify(expr) == 0)
 
