@@ -51,9 +51,10 @@ class Index(sp.Symbol):
         first, last = sp.sympify(first), sp.sympify(last)
         if not (first.is_integer and last.is_integer):
             raise ValueError(f"first and last of index {name} must be whole numbers; got {first} and {last}")
-        self = sp.Symbol.__xnew__(
-            cls, name, integer=True, positive=first.is_positive or None, nonnegative=first.is_nonnegative or None
-        )
+        assumptions = {"integer": True}
+        if first.is_nonnegative:
+            assumptions["positive" if first.is_positive else "nonnegative"] = True
+        self = sp.Symbol.__xnew__(cls, name, **assumptions)
         self.first, self.last = first, last
         return self
 
@@ -867,21 +868,27 @@ class _Point:
                 if not (first.is_Integer and last.is_Integer and first <= last):
                     raise _NoValue
                 number = self.rng.randint(int(first), int(last))
-            elif symbol.is_positive:
-                number = self.sizes[symbol.name] if symbol.name in self.sizes else self.rng.choice((1, 2, 3))
+            elif symbol.is_positive and symbol.name in self.sizes:
+                number = self.sizes[symbol.name]
             else:
-                number = self.rng.choice(
-                    [k for k in range(-3, 4) if sp.Integer(k).is_nonnegative or not symbol.is_nonnegative]
-                )
+                fitting = [number for number in range(-3, 5) if _fits(sp.Integer(number), symbol)]
+                if not fitting:
+                    raise _NoValue
+                number = self.rng.choice(fitting)
             self.numbers[symbol] = sp.Integer(number)
         return self.numbers[symbol]
 
     def real(self, symbol):
         """The value of a real symbol, or of one element of an array."""
+        if symbol.is_integer:
+            return self.whole(symbol)
         if symbol not in self.numbers:
             size = sp.Float(self.rng.uniform(0.3, 2), 40)
             below = symbol.is_negative or (not symbol.is_nonnegative and self.rng.random() < 0.5)
-            self.numbers[symbol] = -size if below else size
+            number = -size if below else size
+            if not _fits(number, symbol):
+                raise _NoValue
+            self.numbers[symbol] = number
         return self.numbers[symbol]
 
     def spelled(self, expr, bound=None, symbolic=False):
@@ -920,11 +927,8 @@ class _Point:
         if isinstance(expr, sp.Indexed):
             if not all(index.is_Integer for index in args[1:]):
                 raise _NoValue
-            assumptions = {
-                "real": True,
-                "positive": expr.is_positive or None,
-                "nonnegative": expr.is_nonnegative or None,
-            }
+            names = ("positive", "negative", "nonnegative", "integer")
+            assumptions = {"real": True} | {name: True for name in names if getattr(expr, f"is_{name}")}
             element = sp.Symbol(f"{expr.base.label}[{', '.join(map(str, args[1:]))}]", **assumptions)
             return element if symbolic else self.real(element)
         if isinstance(expr, AppliedUndef):
@@ -952,12 +956,21 @@ class _Point:
         if key not in self.polynomials:
             self.polynomials[key] = [[sp.Rational(self.rng.randint(-9, 9), 7) for _ in range(4)] for _ in args]
         forms = zip(args, self.polynomials[key], strict=True)
-        return sp.Mul(*(a + b * x + c * x**2 + d * x**3 for x, (a, b, c, d) in forms))
+        value = sp.Mul(*(a + b * x + c * x**2 + d * x**3 for x, (a, b, c, d) in forms))
+        unknown = function(*args)
+        if unknown.is_integer or unknown.is_negative or unknown.is_real is False:
+            raise _NoValue
+        return 1 + value**2 if unknown.is_nonnegative else value
 
     def value(self, expr):
         """A real number, or None where there is none."""
         number = sp.N(self.spelled(expr), 30)
         return number if number.is_Number and number.is_finite and number.is_real else None
+
+
+def _fits(number, symbol) -> bool:
+    """Whether a number is nothing that a symbol is assumed not to be."""
+    return not any(getattr(number, f"is_{name}") is (not value) for name, value in symbol.assumptions0.items())
 
 
 def _compared(left, right, rng, sizes):

@@ -239,6 +239,22 @@ def test_a_refutation_can_be_checked_by_hand():
     assert "n = 2" in str(answer) and "kappa = " in str(answer) and "left " in str(answer) and "right " in str(answer)
 
 
+def test_numbers_keep_to_what_is_assumed():
+    even, odd = sp.Symbol("e", even=True), sp.Symbol("o", odd=True, positive=True)
+    below, imaginary = sp.Symbol("x", negative=True), sp.Symbol("z", imaginary=True)
+    above, counts = sp.Function("f", positive=True), sp.IndexedBase("c", integer=True, nonnegative=True)
+    for left, right in (
+        (Max(below, 0), 0),
+        (Max(above(x), 0), above(x)),
+        (sp.Abs(counts[i]), counts[i]),
+        (sp.cos(sp.pi * even) + sp.cos(sp.pi * odd), 0),
+        (imaginary**2, -(sp.Abs(imaginary) ** 2)),
+    ):
+        assert not isinstance(prove(left, right), Refuted)
+    for left, right in ((even, odd + 2), (Max(below, -1), below), (above(x), above(y)), (counts[i], counts[1])):
+        assert isinstance(prove(left, right), Refuted)
+
+
 def test_an_index_is_one_by_its_declared_range():
     within = Index("i", n - 1, first=2)
     assert prove(Sum(D(j, within + 1) * s[j], (j, 3, n)), s[within + 1]) == Proved()

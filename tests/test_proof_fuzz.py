@@ -310,9 +310,9 @@ class Draw:
         return left, right
 
 
-def judged(seed, number_of_statement):
-    """One statement: both sides, where they differ, and whether it was accepted; None if nothing can be said of it."""
-    label = f"{seed} {number_of_statement}"
+def judged(seed, which):
+    """A statement: both sides, where they differ (None: nowhere that was tried), and whether it was accepted."""
+    label = f"{seed} {which}"
     draw = Draw(label)
     while True:
         try:
@@ -336,25 +336,27 @@ def judged(seed, number_of_statement):
     return left, right, place, accepted
 
 
-def fuzzed(seed, seconds=float("inf"), count=float("inf"), show=False):
+def fuzzed(seed, seconds=float("inf"), count=float("inf"), first=0, show=False):
     """Draw statements until the time or the number is reached: how many there were of each kind, and the false ones."""
     start, tally, false = time.monotonic(), collections.Counter(), []
     while time.monotonic() - start < seconds and tally["drawn"] < count:
-        left, right, place, accepted = judged(seed, tally["drawn"])
+        which = first + tally["drawn"]
+        left, right, place, accepted = judged(seed, which)
         tally["drawn"] += 1
         tally["true"] += place is None
         tally["accepted"] += accepted
         if place is not None and accepted:
-            false.append((tally["drawn"] - 1, left, right, place))
+            false.append(f"{left} = {right} at {place} (--seed {seed} --first {which} --count 1)")
         if show and place is None and not accepted:
-            print("not accepted:", tally["drawn"] - 1, left, "=", right, flush=True)
+            print(f"not accepted ({which}): {left} = {right}", flush=True)
     return tally, false
 
 
 def test_no_random_statement_is_proved_that_numbers_contradict():
     tally, false = fuzzed(seed=time.strftime("%Y-%m-%d"), seconds=60)
     assert not false
-    assert tally["accepted"] > tally["drawn"] / 10  # else nothing was tried
+    # Else nothing was tried. Of every ten that are drawn about four are accepted; a slow machine draws few.
+    assert tally["accepted"] > tally["drawn"] / 10 or tally["drawn"] < 50
 
 
 def test_plain_arithmetic_knows_true_from_false():
@@ -370,13 +372,14 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=float("inf"), help="how long to run")
     parser.add_argument("--count", type=float, default=float("inf"), help="how many statements to draw")
     parser.add_argument("--seed", default="0", help="where to start; the same seed draws the same statements")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first statement to draw")
     parser.add_argument("--show", action="store_true", help="print true statements that were not accepted")
-    arguments = parser.parse_args()
-    if arguments.seconds == arguments.count == float("inf"):
+    given = parser.parse_args()
+    if given.seconds == given.count == float("inf"):
         parser.error("give --seconds or --count")
-    tally, false = fuzzed(arguments.seed, arguments.seconds, arguments.count, arguments.show)
-    for place, left, right, where in false:
-        print(f"FALSE, but proved ({arguments.seed}, {place}): {left} = {right} at {where}")
+    tally, false = fuzzed(given.seed, given.seconds, given.count, given.first, given.show)
+    for statement in false:
+        print(f"FALSE, but proved: {statement}")
     for name in ("drawn", "true", "accepted"):
         print(f"{name:15} {tally[name]:7}")
     print(f"{'false accepted':15} {len(false):7}")
