@@ -53,7 +53,7 @@ def _place(factor: sp.Expr) -> tuple:
     elif base.is_Symbol or isinstance(base, AppliedUndef):
         kind, rank = 2, letters.index(base) if base in MEANINGS else len(letters)
     elif _is_letter(base):
-        letter = base.base if isinstance(base, sp.Indexed) else sp.IndexedBase("w", real=True)
+        letter = base.base if isinstance(base, sp.Indexed) else sp.IndexedBase("w", positive=True)
         kind, rank = 3, letters.index(letter) if letter in MEANINGS else -1
     elif isinstance(base, sp.exp):
         kind, rank = 6, 0
@@ -184,6 +184,11 @@ class MathML(PositiveFirst, MathMLPresentationPrinter):
             node.setAttribute("data-symbol", str(symbol))
         return node
 
+    def _space(self):
+        space = self._element("mspace")
+        space.setAttribute("width", "0.17em")
+        return space
+
     def _bracketed(self, node):
         return self._element("mrow", self._element("mo", "("), node, self._element("mo", ")"))
 
@@ -226,10 +231,26 @@ class MathML(PositiveFirst, MathMLPresentationPrinter):
     def _print_Symbol(self, expr, style="plain"):
         return self._marked(super()._print_Symbol(expr, style), expr)
 
-    def _print_Indexed(self, expr):
+    def _print_Indexed(self, expr, power=None):
         row = self._element("mrow", *map(self._print, expr.indices))
         name = super()._print_Symbol(expr.base.label)
-        return self._marked(self._element("msub", name, row), expr.base.label)
+        if name.tagName == "msup":  # the name itself has something above: s^plain
+            name, power = name.childNodes
+        parts = (name, row) if power is None else (name, row, power)
+        return self._marked(self._element("msub" if power is None else "msubsup", *parts), expr.base.label)
+
+    def _print_Pow(self, expr):
+        if isinstance(expr.base, sp.Indexed) and expr.exp.is_Integer and expr.exp > 0:
+            return self._print_Indexed(expr.base, self._print(expr.exp))
+        return super()._print_Pow(expr)
+
+    def _print_Sum(self, expr):
+        *inner, (index, first, last) = expr.limits
+        body = expr.func(expr.function, *inner) if inner else expr.function
+        start = self._element("mrow", self._print(index), self._element("mo", "="), self._print(first))
+        sign = self._element("munderover", self._element("mo", "∑"), start, self._print(last))
+        node = self._print(body)
+        return self._element("mrow", sign, self._bracketed(node) if body.is_Add else node)
 
     def _print_Index(self, expr):
         return self._element("mi", str(expr))
@@ -247,7 +268,7 @@ class MathML(PositiveFirst, MathMLPresentationPrinter):
         node = self._print(argument)
         name = self._element("mrow", self._element("mi", "log"), self._element("mo", "\u2061"))  # function application
         if _is_letter(argument):
-            return self._element("mrow", name, self._element("mspace"), node)
+            return self._element("mrow", name, self._space(), node)
         return self._element("mrow", name, self._bracketed(node))
 
     def _print_LogOrZero(self, expr):

@@ -17,6 +17,7 @@ from attnlib.formulas.symbols import (
     stable_weight,
     theta,
     v,
+    w,
     x,
 )
 
@@ -76,7 +77,7 @@ standard_deviation = Formula(
 )
 share = Formula(
     "share of the precision",
-    IndexedBase("w", real=True)[i],
+    w[i],
     kappa * exp(alpha * s[i]) / over_keys(kappa * exp(alpha * s[j])),
     "Each reading counts by its share of the precision.",
 )

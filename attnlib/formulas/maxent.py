@@ -3,7 +3,7 @@
 from sympy import Symbol, exp, log
 
 from attnlib.formulas.formula import Formula
-from attnlib.formulas.symbols import LogOrZero, alpha, declare, j, over_keys, p, s, target, x
+from attnlib.formulas.symbols import LogOrZero, alpha, declare, j, over_keys, s, target, w, x
 
 dial = declare(Symbol("r", real=True), "dial")
 lowest, highest = (
@@ -22,9 +22,9 @@ asked = Formula(
 entropy = Formula(
     "entropy",
     spread_out,
-    -over_keys(p[j] * log(p[j])),
+    -over_keys(w[j] * log(w[j])),
     "How evenly the weights are spread; weights of zero count nothing.",
-    stable=-over_keys(p[j] * LogOrZero(p[j])),
+    stable=-over_keys(w[j] * LogOrZero(w[j])),
 )
 dual = Formula(
     "dual of the entropy",

@@ -4,7 +4,6 @@ from sympy import Symbol, exp, log
 
 from attnlib.formulas.formula import Formula
 from attnlib.formulas.symbols import LogOrZero, alpha, declare, i, j, over_keys, pi0, rho, s, target, tau, w
-from attnlib.formulas.transport import cheapest
 
 scale, shift = declare(Symbol("a", positive=True), "stretch"), declare(Symbol("b", real=True), "shift")
 
@@ -20,7 +19,7 @@ weight_with_prior = Formula(
 expectation = Formula(
     "expected score of any weights",
     target,
-    over_keys(cheapest[j] * s[j]),
+    over_keys(w[j] * s[j]),
     "The number that maximum entropy holds.",
 )
 slope_with_prior = Formula(
@@ -32,7 +31,7 @@ slope_with_prior = Formula(
 budget = Formula(
     "divergence of any weights from a prior",
     rho,
-    over_keys(cheapest[j] * log(cheapest[j] / pi0[j])),
+    over_keys(w[j] * log(w[j] / pi0[j])),
     "The number that the budget road holds.",
-    stable=over_keys(cheapest[j] * LogOrZero(cheapest[j] / pi0[j])),
+    stable=over_keys(w[j] * LogOrZero(w[j] / pi0[j])),
 )

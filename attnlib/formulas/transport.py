@@ -1,13 +1,12 @@
 """Attention as the cheapest plan (chapter 04)."""
 
-from sympy import IndexedBase, Max, Min, Symbol, exp, log
+from sympy import Max, Min, Symbol, exp, log
 
 from attnlib.formulas.formula import Formula
 from attnlib.formulas.symbols import LogOrZero, alpha, declare, i, j, nu, over_keys, p, pi0, s, stable_weight, tau, w
 
 across, height = declare(Symbol("x1", real=True), "place across"), declare(Symbol("x2", real=True), "place upwards")
 cost_of_plan = declare(Symbol("J", real=True), "cost of a plan")
-cheapest = IndexedBase("w", positive=True)  # weights, known to be above zero
 gini = declare(Symbol("G", real=True), "cost by Gini’s evenness")
 least = declare(Symbol("J_min", real=True), "least cost")
 
@@ -53,9 +52,9 @@ excess = Formula(
 dearness = Formula(
     "divergence from the cheapest plan, at its price",
     tau * Symbol("KL", real=True),
-    tau * over_keys(p[j] * log(p[j] / cheapest[j])),
+    tau * over_keys(p[j] * log(p[j] / w[j])),
     "The temperature times the divergence of a plan from the cheapest.",
-    stable=tau * over_keys(p[j] * LogOrZero(p[j] / cheapest[j])),
+    stable=tau * over_keys(p[j] * LogOrZero(p[j] / w[j])),
 )
 gini_cost = Formula(
     "cost of a plan, by Gini's evenness",

@@ -44,7 +44,7 @@ function build() {
     const frame = panel({
       title,
       height: 230,
-      x: { range: [0, KEYS + 1], ticks: [1, 16, 32, 48, 64], label: "key, by weight" },
+      x: { range: [-4, KEYS + 1], ticks: [1, 16, 32, 48, 64], label: "key, by weight" },
       y: { range: [-0.02, 1.05], ticks: [0, 0.5, 1], label: "weight" },
     });
     const bars = Array.from({ length: KEYS }, (_, at) =>

@@ -77,10 +77,10 @@ function build({ state, change, model }) {
   );
   const time = chart(
     "Least time by the roofline, and measured points",
-    -6,
+    -9,
     6,
-    [-6, -3, 0, 3, 6],
-    ["1 µs", "1 ms", "1 s", "10³ s", "10⁶ s"],
+    [-9, -6, -3, 0, 3, 6],
+    ["1 ns", "1 µs", "1 ms", "1 s", "10³ s", "10⁶ s"],
     "",
   );
 

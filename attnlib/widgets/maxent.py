@@ -4,7 +4,7 @@ import numpy as np
 
 from attnlib import figures
 from attnlib.codegen import Law
-from attnlib.formulas import alpha, layer, n, p, s, target, x
+from attnlib.formulas import alpha, layer, n, s, target, w, x
 from attnlib.formulas import maxent as formulas
 from attnlib.layer import softmax
 from attnlib.maxent import MaximumEntropy, entropy, maximum_entropy
@@ -49,7 +49,7 @@ class MaximumEntropyDial(Widget):
         Law("tilted", (alpha, n, s), weights=layer.weight, mean=layer.expected_score),
         Law("bound", (alpha, target, n, s), dual=formulas.dual, share=formulas.exponential),
         Law("tangent", (alpha, target, formulas.bound, x), height=formulas.tangent),
-        Law("evenness", (n, p), entropy=formulas.entropy),
+        Law("evenness", (n, w), entropy=formulas.entropy),
     )
     shown = (formulas.asked, layer.weight, layer.expected_score, formulas.entropy, formulas.dual)
 

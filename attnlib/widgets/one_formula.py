@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 
 from attnlib import evidence, figures, likelihood, maxent, transport
 from attnlib.codegen import Law
-from attnlib.formulas import alpha, layer, n, pi0, s, target, tau
+from attnlib.formulas import alpha, layer, n, pi0, s, target, tau, w
 from attnlib.formulas import one_formula as formulas
 from attnlib.formulas import transport as plans
 from attnlib.layer import softmax
@@ -56,8 +56,8 @@ class FourRoads(Widget):
         Law("balance", (alpha, target, n, s, pi0), slope=formulas.slope_with_prior),
         Law("cheapest", (tau, n, s, pi0), weights=plans.plan_from_prior),
         Law("inverse", (alpha,), temperature=formulas.temperature),
-        Law("expected", (n, plans.cheapest, s), expectation=formulas.expectation),
-        Law("straying", (n, plans.cheapest, pi0), spent=formulas.budget),
+        Law("expected", (n, w, s), expectation=formulas.expectation),
+        Law("straying", (n, w, pi0), spent=formulas.budget),
     )
     shown = (formulas.weight_with_prior, formulas.expectation, formulas.budget, formulas.temperature)
 

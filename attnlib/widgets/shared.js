@@ -391,7 +391,8 @@ export function mount({ model, el, compute, build, columns, describe }) {
       const display = (value) => {
         if (binary) return (input.checked = value === high);
         input.value = to(value);
-        const text = logarithmic && Number.isInteger(value) ? `${value}` : show(value); // powers of two, mostly: counts
+        const counts = (logarithmic || step === 1) && Number.isInteger(value);
+        const text = counts ? `${value}` : show(value);
         write(output, text);
         put(input, { "aria-valuetext": text });
       };
@@ -407,7 +408,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
   const link = html("a", { class: "state-link" }, "Link to this state");
 
   const rows = (columns.rows ?? state()[columns.count].map((_, at) => at + 1)).map((label, at) => {
-    const cells = columns.names.map(() => html("td", {}));
+    const cells = columns.names.map(([, symbol]) => html("td", symbol === "w" ? { class: "share" } : {}));
     return {
       cells,
       row: html(

@@ -90,7 +90,11 @@ function build({ state, change, replace }) {
         const height = dial.up(results[name]);
         put(point, { cx: here, cy: height });
         const side = here > 160 ? -8 : 8;
-        put(word, { x: here + side, y: height - 7, "text-anchor": side < 0 ? "end" : "start" });
+        put(word, {
+          x: here + side,
+          y: side < 0 ? height - 7 : height + 15,
+          "text-anchor": side < 0 ? "end" : "start",
+        });
         word.textContent = `${name === "entropy" ? "H" : "eᴴ"} = ${show(results[name])}`;
       }
       put(stem, { x1: here, x2: here });

@@ -119,7 +119,12 @@ function build({ state, change, replace }) {
       if (shape !== drawn) {
         drawn = shape;
         const pieces = contours((plan) => cost(plan) - lowest);
-        put(rings, { d: pieces.flat().map(([from, end]) => `M${to(from).join(" ")}L${to(end).join(" ")}`).join("") });
+        put(rings, {
+          d: pieces
+            .flat()
+            .map(([from, end]) => `M${to(from).join(" ")}L${to(end).join(" ")}`)
+            .join(""),
+        });
         put(best, { transform: `translate(${to(weights).join(" ")})` });
         pieces.forEach((ring, which) => {
           // A level's name stands where it is highest, or nowhere if it does not cross the triangle.
@@ -141,7 +146,10 @@ function build({ state, change, replace }) {
         if (Math.min(...mixed) >= 0) points.push(right.to([step / 40, cost(mixed) - lowest]));
       }
       put(curve, { d: `M${points.map((pair) => pair.map((part) => part.toFixed(2)).join(" ")).join("L")}` });
-      [[0, 0], [1, excess]].forEach((spot, which) => {
+      [
+        [0, 0],
+        [1, excess],
+      ].forEach((spot, which) => {
         const [cx, cy] = right.to(spot);
         put(ends[which], { cx, cy });
       });

@@ -4,7 +4,7 @@ import numpy as np
 
 from attnlib import figures
 from attnlib.codegen import Law
-from attnlib.formulas import n, nu, p, s, tau
+from attnlib.formulas import n, nu, p, s, tau, w
 from attnlib.formulas import transport as formulas
 from attnlib.maxent import kl_divergence
 from attnlib.transport import objective, plan
@@ -51,7 +51,7 @@ class PlanSimplex(Widget):
         Law("cheapest", (tau, n, s), weights=formulas.plan),
         Law("price", (tau, n, s, p), cost=formulas.cost),
         Law("least", (tau, n, s), cost=formulas.least_cost),
-        Law("apart", (tau, n, p, formulas.cheapest), divergence=formulas.dearness),
+        Law("apart", (tau, n, p, w), divergence=formulas.dearness),
         Law("giniPrice", (tau, n, s, p), cost=formulas.gini_cost),
         Law("giniCheapest", (tau, n, s, nu), weights=formulas.gini_plan, mass=formulas.gini_mass),
     )
