@@ -261,7 +261,7 @@ def test_the_ledger_has_every_row_with_its_evidence(read):
 
 
 def test_the_formulas_have_their_letters_proofs_widgets_and_code(read):
-    """Every formula has one entry: its equation, a link to the cell that proves it, and where a widget runs it, the code."""
+    """Every formula has one entry: its equation, a link to its proof and, where a widget runs it, the code."""
     page = read("chapters/formulas.html")
     assert len(page.select(".ledger-entry")) == len(catalogue())
     run = {formula for cls in widget_classes().values() for law in cls.laws for formula in law.formulas.values()}

@@ -17,7 +17,6 @@ from attnlib.formulas.symbols import (
     stable_weight,
     theta,
     v,
-    w,
     x,
 )
 
@@ -74,10 +73,4 @@ standard_deviation = Formula(
     Pow(pooled_precision.expression, -Rational(1, 2), evaluate=False),
     "One over the root of the pooled precision.",
     stable=1 / sqrt(pooled_precision.expression),
-)
-share = Formula(
-    "share of the precision",
-    w[i],
-    kappa * exp(alpha * s[i]) / over_keys(kappa * exp(alpha * s[j])),
-    "Each reading counts by its share of the precision.",
 )
