@@ -707,8 +707,11 @@ def _expanded(expr):
     log(x^a) for x > 0 and real a, or for -1 < a <= 1.
     """
     expr = sp.expand(expr)
-    if expr.has(sp.Max) and expr != (lower := expr.replace(_is_power_of_largest, _lowered)):
-        return _expanded(lower)
+    if expr.has(sp.Max):
+        lower = expr.replace(_is_power_of_largest, _lowered)
+        if lower.has(sp.Heaviside):
+            lower = lower.replace(sp.Mul, _without_steps)
+        expr = expr if expr == lower else _expanded(lower)
     return expr
 
 
@@ -725,7 +728,14 @@ def _lowered(power):
     return ((a + b) * largest - a * b) * largest ** (exponent - 2)
 
 
-_SPECIAL = (sp.Sum, sp.Product, _Total, sp.KroneckerDelta, _Holds, sp.Max, sp.Min)
+def _without_steps(*factors):
+    """A step beside the positive part of the same number leaves it as it is: where that is not 0, the step is 1."""
+    parts = [factor for factor in factors if isinstance(factor, sp.Max)]
+    positive = {argument for part in parts if sp.S.Zero in part.args and len(part.args) == 2 for argument in part.args}
+    return sp.Mul(*(part for part in factors if not (isinstance(part, sp.Heaviside) and part.args[0] in positive)))
+
+
+_SPECIAL = (sp.Sum, sp.Product, _Total, sp.KroneckerDelta, _Holds, sp.Max, sp.Min, sp.Heaviside)
 
 
 def _normal(expr, way):
@@ -747,7 +757,18 @@ def _normal(expr, way):
     expr = expr.func(*args)
     if isinstance(expr, sp.Max | sp.Min):
         return _expanded(_largest(expr))
+    if isinstance(expr, sp.Heaviside):
+        return _expanded(_step(expr))
     return _expanded(expr)
+
+
+def _signed(difference):
+    """A number as its sign, a positive factor and the rest; of the rest and its contrary, one is standard."""
+    difference = sp.factor_terms(sp.expand(difference))
+    sign = -1 if difference.could_extract_minus_sign() else 1
+    difference = sp.factor_terms(sp.expand(sign * difference))
+    scale = sp.Mul(*(factor for factor in sp.Mul.make_args(difference) if factor.is_positive))
+    return sign, scale, difference / scale
 
 
 def _largest(expr):
@@ -760,11 +781,24 @@ def _largest(expr):
     a, b = expr.args
     if isinstance(expr, sp.Min):
         return a + b - _largest(sp.Max(a, b, evaluate=False))
-    difference = sp.factor_terms(sp.expand(a - b))
-    if difference.could_extract_minus_sign():
-        a, b, difference = b, a, sp.factor_terms(sp.expand(b - a))
-    scale = sp.Mul(*(factor for factor in sp.Mul.make_args(difference) if factor.is_positive))
-    return b + scale * sp.Max(difference / scale, 0)
+    sign, scale, difference = _signed(a - b)
+    return (b if sign == 1 else a) + scale * sp.Max(difference, 0)
+
+
+def _by_step(largest):
+    if len(largest.args) != 2 or sp.S.Zero not in largest.args or not all(arg.is_real for arg in largest.args):
+        return largest
+    (difference,) = set(largest.args) - {sp.S.Zero}
+    return difference * sp.Heaviside(difference)
+
+
+def _step(expr):
+    """The step at zero (where it is a half) of a real number: that of its contrary is the rest to one."""
+    if not expr.args[0].is_extended_real or expr.args[1] != sp.S.Half:
+        return expr
+    sign, _, difference = _signed(expr.args[0])
+    step = sp.Heaviside(difference)
+    return step if sign == 1 else 1 - step
 
 
 def _at_equal_indices(expr, way, done=frozenset()):
@@ -797,6 +831,8 @@ def _opaque(expr) -> dict:
 def _zero(expr, way, simplify=False) -> bool:
     """Whether the normal form of an expression (indices apart, derivatives taken) is zero wherever it is defined."""
     expr = _at_equal_indices(_normal(expr, way), way)
+    if expr.has(sp.Heaviside) and expr.has(sp.Max):  # max(d, 0) is d times its step
+        expr = _normal(expr.replace(sp.Max, lambda *args: _by_step(sp.Max(*args))), way)
     if expr.has(sp.zoo, sp.nan, sp.oo, -sp.oo):
         return False  # a value was put in where there is none
     expr = sp.together(expr)
@@ -917,6 +953,8 @@ class _Point:
                 if not variable.is_Symbol:
                     raise _NoValue
                 inner = sp.diff(inner, variable)
+            if inner.has(sp.Derivative, sp.Subs):
+                raise _NoValue
             inner = inner.xreplace({real: self.whole(part) for part, real in between.items()})
             return inner if symbolic else inner.xreplace({part: self.real(part) for part in inner.free_symbols})
         if isinstance(expr, sp.Integral | sp.Subs | sp.Piecewise):

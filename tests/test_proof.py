@@ -116,6 +116,9 @@ TRUE = [
     (Max(x, 0) ** 2, x * Max(x, 0)),
     (Max(x, y), y + Max(x - y, 0)),
     (Max(x, 0) - Max(-x, 0), x),
+    (sp.Derivative(over_keys(Max(s[j] - x, 0) ** 2), s[i]), 2 * Max(s[i] - x, 0)),
+    (sp.Derivative(Max(x, y), x), sp.Heaviside(x - y)),
+    (sp.Heaviside(x - y) + sp.Heaviside(y - x), 1),
     (Max(kappa * x, 0), kappa * Max(x, 0)),
     (Max(x, y) + sp.Min(x, y), x + y),
     (over_keys(Max(s[j] - x, 0) ** 2), over_keys((s[j] - x) * Max(s[j] - x, 0))),
@@ -208,6 +211,9 @@ FALSE = [
     (Max(x, y) ** 2, x * Max(x, y)),
     (Max(alpha * x, 0), alpha * Max(x, 0)),
     (Max(x, 0) + Max(-x, 0), x),
+    (sp.Derivative(Max(x, 0) ** 2, x), 2 * x),
+    (Max(x, 0) * sp.Heaviside(y), Max(x, 0)),
+    (Max(x, y) * sp.Heaviside(x), Max(x, y)),
 ]
 
 

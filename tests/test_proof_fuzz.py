@@ -97,7 +97,8 @@ def element(indexed, whole, real):
 
 def differ(left, right, seed):
     """Where both sides differ for n from 1 to 3, or None."""
-    free = sorted((part for part in (left - right).free_symbols | {n} if part.is_Symbol and part.is_integer), key=str)
+    free = left.free_symbols | right.free_symbols | {n}  # what is said of a free index is said where there is one
+    free = sorted((part for part in free if part.is_Symbol and part.is_integer), key=str)
     if unknown := [part for part in free if not isinstance(part, Index) and part not in (n, d, m)]:
         raise TypeError(f"no numbers for {unknown}")
     sizes = [part for part in (n, d, m) if part in free or (part == d and c in free)]
