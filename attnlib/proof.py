@@ -278,11 +278,9 @@ def _differentiated(expr, by):
     if expr.is_Add:
         return sp.Add(*(_differentiated(part, by) for part in expr.args))
     if expr.is_Mul:
-        parts = range(len(expr.args))
-        factors = expr.args
-        return sp.Add(
-            *(sp.Mul(*(_differentiated(factors[b], by) if a == b else factors[b] for b in parts)) for a in parts)
-        )
+        head, *tail = expr.args
+        tail = sp.Mul(*tail)
+        return _differentiated(head, by) * tail + head * _differentiated(tail, by)
     if expr.is_Pow:
         base, power = expr.args
         slope = power * base ** (power - 1) * _differentiated(base, by)  # where both are defined
@@ -291,12 +289,10 @@ def _differentiated(expr, by):
         if any(end.has(*_names(by)) for limit in expr.limits for end in limit[1:]):
             raise _Refused
         inner = _differentiated(expr.function, by)
-        # a product's derivative, where no factor is zero; as both sides are continuous, also where one is
-        return (
-            sp.Sum(inner, *expr.limits)
-            if isinstance(expr, sp.Sum)
-            else expr * sp.Sum(inner / expr.function, *expr.limits)
-        )
+        if isinstance(expr, sp.Sum):
+            return sp.Sum(inner, *expr.limits)
+        # where no factor is zero; as both sides are continuous, also where one is
+        return expr * sp.Sum(inner / expr.function, *expr.limits)
     if isinstance(expr, sp.Derivative) and isinstance(expr.expr, AppliedUndef):
         return sp.Derivative(expr, by)  # unknown functions are smooth
     if isinstance(expr, sp.exp | sp.log if by.is_integer else _SMOOTH_FUNCTIONS) or (
@@ -304,7 +300,9 @@ def _differentiated(expr, by):
     ):
         # the chain rule; by a whole number as if it were real, so only of what has a value also between
         parts = enumerate(expr.args, 1)
-        return sp.Add(*(expr.fdiff(at) * _differentiated(part, by) for at, part in parts if part.has(*_names(by))))
+        return sp.Add(
+            *(expr.fdiff(place) * _differentiated(part, by) for place, part in parts if part.has(*_names(by)))
+        )
     raise _Refused
 
 

@@ -147,23 +147,23 @@ class Draw:
         return self(i, i, K, before, before + 1, i + 1, n + 1 - i, n, m, sp.Integer(1), sp.Integer(2))
 
     def factor(self, *bound):
-        at = self.place(*bound)
+        where = self.place(*bound)
         kinds = [
-            lambda: s[at],
-            lambda: v[at],
-            lambda: p[at],
-            lambda: sp.exp(s[at]),
-            lambda: s[at] ** 2,
-            lambda: a[at, self.place(*bound)],
-            lambda: s[at] - s[self.place(*bound)],
-            lambda: D(at, self.place(*bound)),
-            lambda: D(at, self.place(*bound)),
-            lambda: sp.log(p[at]),
-            lambda: sp.Max(s[at] - x, 0),
-            lambda: sp.Max(s[at], v[at]),
-            lambda: F(at, self.place(*bound)),
-            lambda: self(x, kappa, at, n, sp.Integer(2), 1 / kappa),
-            lambda: 1 / self(p[at], n - 1, n, x, s[at], K, at, at - 1),
+            lambda: s[where],
+            lambda: v[where],
+            lambda: p[where],
+            lambda: sp.exp(s[where]),
+            lambda: s[where] ** 2,
+            lambda: a[where, self.place(*bound)],
+            lambda: s[where] - s[self.place(*bound)],
+            lambda: D(where, self.place(*bound)),
+            lambda: D(where, self.place(*bound)),
+            lambda: sp.log(p[where]),
+            lambda: sp.Max(s[where] - x, 0),
+            lambda: sp.Max(s[where], v[where]),
+            lambda: F(where, self.place(*bound)),
+            lambda: self(x, kappa, where, n, sp.Integer(2), 1 / kappa),
+            lambda: 1 / self(p[where], n - 1, n, x, s[where], K, where, where - 1),
         ]
         return self(*kinds)()
 
@@ -228,7 +228,7 @@ class Draw:
         def join(*parts):
             return sp.Add(*parts) if kind is Sum else sp.Mul(*parts)
 
-        def at(value):
+        def term(value):
             return (
                 inner.subs(index, value)
                 if inner == body
@@ -243,17 +243,17 @@ class Draw:
 
         cut = self(K, K - 1, i, before, n - 1, first, sp.Integer(1), last - 1)
         rewrites = [
-            lambda: join(over(inner, first, last - 1), at(last)),
-            lambda: join(at(first), over(inner, first + 1, last)),
+            lambda: join(over(inner, first, last - 1), term(last)),
+            lambda: join(term(first), over(inner, first + 1, last)),
             lambda: join(over(inner, first, cut), over(inner, cut + 1, last)),
-            lambda: over(at(index + 1), first - 1, last - 1),
-            lambda: over(at(index - 1), first + 1, last + 1),
-            lambda: over(at(first + last - index), first, last),
+            lambda: over(term(index + 1), first - 1, last - 1),
+            lambda: over(term(index - 1), first + 1, last + 1),
+            lambda: over(term(first + last - index), first, last),
             lambda: kind(sp.expand(body), *total.limits),
         ]
         if kind is Sum:
             rewrites += [
-                lambda: over(inner, first, last + 1) - at(last + 1),
+                lambda: over(inner, first, last + 1) - term(last + 1),
                 lambda: sp.Add(*(Sum(term, *total.limits) for term in sp.Add.make_args(sp.expand(body)))),
                 lambda: self.outside(total),
                 lambda: total - self.factor() + self.factor(),
