@@ -7,8 +7,6 @@ import pytest
 
 from attnlib.widgets import static_files
 
-SLOW = 3000  # milliseconds in which a page must have answered
-
 
 @pytest.fixture(scope="module")
 def widgets(site):
@@ -41,7 +39,6 @@ def laptop(browser):
 def opened(context, server, page, name, fragment=""):
     """A tab with a widget, and the widget."""
     tab = context.new_page()
-    tab.set_default_timeout(SLOW)
     tab.goto(f"{server}{page}{fragment}")
     tab.wait_for_selector(f"#{name} .attention-widget.live")
     return tab, tab.locator(f"#{name}")
