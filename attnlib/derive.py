@@ -206,9 +206,8 @@ class Derivation:
         if isinstance(new, sp.Eq) != isinstance(self._last, sp.Eq) or not isinstance(new, sp.Expr | sp.Eq):
             raise DerivationError(f"step ({reason}): an expression follows an expression, an equation an equation")
         if (equation or formula) and new == self._last:
-            raise DerivationError(
-                f"step ({reason}): evidence for {equation or formula.name} must not repeat what stands before it"
-            )
+            about = equation or (formula and formula.name)
+            raise DerivationError(f"step ({reason}): evidence for {about} must not repeat what stands before it")
         try:
             _check_letters(self._last, new)
             if isinstance(new, sp.Eq):

@@ -93,7 +93,7 @@ def main() -> None:
     query, key, value = (torch.randn(8, n, 64, dtype=torch.float64, device=device) for n in (16, 4096, 4096))
     mine = slice(4096 * rank // world, 4096 * (rank + 1) // world)
     found = pooled_attention(query, key[:, mine], value[:, mine])
-    wanted = attention(query, key, value)
+    wanted: torch.Tensor = attention(query, key, value)
     worst = float(((found - wanted).abs() / wanted.abs().max()).max())
     sent = query.shape[:-1].numel() * (value.shape[-1] + 2)
     print(

@@ -37,7 +37,7 @@ _STYLE = {
     "axes.titlesize": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": matplotlib.cycler(color=[ACCENT, *KEYS]),
+    "axes.prop_cycle": matplotlib.cycler(color=[ACCENT, *KEYS]),  # type: ignore[attr-defined]
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "grid.color": LINE,
@@ -65,7 +65,7 @@ def svg(made: Figure, alternative: str) -> str:
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "sans-serif", text)
     for colour, name in _COLOURS.items():
         text = text.replace(colour, f"var({name}, {colour})")
-    box = re.search(r'viewBox="[^"]*"', text)[0]
+    (box,) = re.findall(r'^<svg[^>]*?(viewBox="[^"]*")', text)
     label = html.escape(alternative, quote=True)
     head = f'<svg {box} role="img" aria-label="{label}" class="figure" fill="var(--attn-ink, {INK})" {PAINTED}>'
     return head + text[text.index(">") + 1 :]

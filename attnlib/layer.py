@@ -77,7 +77,8 @@ def scores(query: ArrayLike, key: ArrayLike, *, scale: float | None = None) -> A
     xp, dtype, (query, key) = floats(query=query, key=key)
     _shapes(query, key)
     scale = _scale(scale, query)
-    result = cast(xp, _products(xp, *(cast(xp, x, wide(xp, dtype)) for x in (query, key)), scale), dtype)
+    wider = wide(xp, dtype)
+    result = cast(xp, _products(xp, cast(xp, query, wider), cast(xp, key, wider), scale), dtype)
     _require_products(xp, query, key, result)
     return result
 

@@ -252,7 +252,9 @@ def _sweep(
         needed = heads * length * (4 * head_dim + place.held(length, head_dim)) * _BYTES[place.dtype]
         allowed = min(place.free(), memory_limit or math.inf)
         expected = 2 * last[1] * (length / last[0]) ** 2 if last else 0.0  # two calls; time grows with the square
-        seconds, peak, times, note = None, None, [], ""
+        seconds, peak, note = None, None, ""
+        times: list[float] = []
+        call: Callable | None = None
         if needed > allowed:
             note = f"not tried: it needs {needed:.3e} bytes, and {allowed:.3e} may be used"
         elif expected > left():
@@ -298,7 +300,7 @@ class _NumPy:
     """How to make arrays, call, time and watch memory with NumPy."""
 
     library = "numpy"
-    dtypes = ("float32", "float64")
+    dtypes: tuple[str, ...] = ("float32", "float64")
 
     def __init__(self, method: str, dtype: str):
         if method not in METHODS:
@@ -306,7 +308,7 @@ class _NumPy:
         if not isinstance(dtype, str) or dtype not in self.dtypes:  # NumPy's dtypes equal their names
             raise ValueError(f"dtype must be one of {', '.join(self.dtypes)} for {method}; got {dtype!r}")
         self.method, self.dtype = method, dtype
-        self.attend = streaming_attention if method == "numpy streaming" else attention
+        self.attend: Callable = streaming_attention if method == "numpy streaming" else attention
 
     def held(self, length: int, head_dim: int) -> int:
         """How many numbers a query the method holds beside inputs and result."""

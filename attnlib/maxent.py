@@ -265,7 +265,8 @@ def _closest(features: np.ndarray, target: np.ndarray, prior: np.ndarray) -> tup
     centred = (features - target[:, None]) / scale[:, None]  # the target is the origin, every range is one
     centred[constant] = 0
     # The left singular vectors, from the small triangle: directions in which the features vary, and those in which not.
-    left, sizes, _ = np.linalg.svd(np.linalg.qr((centred - centred.mean(axis=1, keepdims=True)).T, mode="r").T)
+    small: Any = np.linalg.qr((centred - centred.mean(axis=1, keepdims=True)).T, mode="r")
+    left, sizes, _ = np.linalg.svd(small.T)
     rank = int((sizes > _DEPENDENT * max(sizes.max(), 1e-300)).sum())
     vary, fixed = left[:, :rank], left[:, rank:]
     missed = np.abs(fixed.T @ centred).max(axis=1)

@@ -3,6 +3,9 @@
 import gzip
 import json
 import re
+import socket
+import subprocess
+import sys
 from importlib import resources
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 import traitlets
 
 from attnlib.widgets import QueryPlane, VarianceAgainstScore, static_files, widget_classes
+from attnlib.widgets.__main__ import page as page_of
 from attnlib.widgets.base import Quantity, Switch, Widget
 
 CLASSES = widget_classes()
@@ -505,3 +509,25 @@ def test_equations_and_legend_are_read_from_the_formulas():
     assert ["alpha", "α", "inverse temperature"] in plane._legend
     assert plane._formula.count("<math") == 3 == plane._formula.count("alttext=")
     assert all(f'data-symbol="{name}"' in plane._formula for name, _letter, _meaning in plane._legend)
+
+
+def test_one_widget_alone_is_drawn_anew_when_a_file_is_saved(browser):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "attnlib.widgets", "layer", "--port", str(port)]
+    preview = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    tab = browser.new_page()
+    try:
+        assert "http://localhost:" in preview.stdout.readline()  # it listens
+        tab.goto(f"http://localhost:{port}", wait_until="commit")
+        tab.wait_for_selector("#layer .attention-widget.live")
+        tab.evaluate("() => { window.before = true }")
+        (resources.files("attnlib.widgets") / "layer.js").touch()
+        tab.wait_for_function("() => !window.before && document.querySelector('.live')")
+    finally:
+        tab.close()
+        preview.terminate()
+        preview.wait(10)
+    with pytest.raises(ValueError, match=r"kind must be one of .*layer.*; got 'nothing'"):
+        page_of("nothing")

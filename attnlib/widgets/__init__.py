@@ -9,7 +9,8 @@ import pkgutil
 from attnlib.widgets.base import static_files, widget_classes  # noqa: F401 (in `__all__`, below)
 
 for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+    if _module.name != "__main__":
+        importlib.import_module(f"{__name__}.{_module.name}")
 
 globals().update({cls.__name__: cls for cls in widget_classes().values()})
 __all__ = sorted(["static_files", "widget_classes", *(cls.__name__ for cls in widget_classes().values())])

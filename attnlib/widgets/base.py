@@ -57,7 +57,7 @@ def _script(kind: str, laws: tuple[Law, ...]) -> str:
 
 def _letters(formulas: tuple[Formula, ...]) -> list[list[str]]:
     """The letters in some formulas, in the order in which they are met: name, how it is read, what it means."""
-    letters = {}
+    letters: dict[str, list[str]] = {}
     for part in (part for formula in formulas for side in (formula.letter, formula.expression) for part in _walk(side)):
         if isinstance(part, Weight):
             part = w
@@ -171,11 +171,11 @@ class Widget(anywidget.AnyWidget):
     precise: ClassVar[tuple[str, ...]] = ("weights",)  # results of which every digit is right, however small they are
     page_data: ClassVar[tuple] = ()  # further synced traits that a page without a kernel needs
 
-    _presets = traitlets.List().tag(sync=True)
+    _presets: traitlets.List = traitlets.List().tag(sync=True)
     _initial = traitlets.Dict().tag(sync=True)
     _quantities = traitlets.Dict().tag(sync=True)
     _formula = traitlets.Unicode().tag(sync=True)
-    _legend = traitlets.List().tag(sync=True)
+    _legend: traitlets.List = traitlets.List().tag(sync=True)
     _title = traitlets.Unicode().tag(sync=True)
 
     def __init_subclass__(cls, **options):

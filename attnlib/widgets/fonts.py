@@ -42,7 +42,7 @@ def mathematics_font(characters: str = CHARACTERS) -> bytes:
     from fontTools.ttLib import TTFont
 
     try:
-        path = Path(distribution("ziamath").locate_file("ziamath/fonts/STIXTwoMath-Regular.ttf"))
+        path = Path(str(distribution("ziamath").locate_file("ziamath/fonts/STIXTwoMath-Regular.ttf")))
     except PackageNotFoundError as error:
         raise ImportError("the font of formulas is in the package ziamath") from error
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it tells of every table

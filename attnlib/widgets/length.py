@@ -81,7 +81,7 @@ class LengthScaling(Widget):
     heads = Quantity(1.0, low=1, high=64, step=1, logarithmic=True, label="h", symbol="h")
     bytes_per_number = Quantity(4.0, low=2, high=8, step=1, logarithmic=True, label="b", symbol="b")
 
-    points = traitlets.List().tag(sync=True)
+    points: traitlets.List = traitlets.List().tag(sync=True)
     rates = traitlets.Dict().tag(sync=True)
     progress = traitlets.Dict({"running": False, "done": 0, "of": 1, "says": ""}).tag(sync=True)
     _gpu = traitlets.Dict(GPU).tag(sync=True)

@@ -68,7 +68,7 @@ class FourRoads(Widget):
     shares = Switch(label="what each key receives is fixed to its prior weight")
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3, per_key=True)
 
-    _prior = traitlets.List().tag(sync=True)
+    _prior: traitlets.List = traitlets.List().tag(sync=True)
 
     def __init__(self, **state):
         super().__init__(**state)
