@@ -1,4 +1,4 @@
-"""One widget alone in a browser, drawn anew whenever a file of the library is saved: python -m attnlib.widgets layer."""
+"""One widget alone in a browser, drawn anew whenever a file is saved: python -m attnlib.widgets layer."""
 
 import argparse
 import html
