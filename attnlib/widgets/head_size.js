@@ -1,6 +1,6 @@
 // Head size: a fresh query and many fresh keys; how the layer's weights are spread over them, largest first.
 import { drawn, evenness, normal, scaling, softmax } from "laws";
-import { awaken, html, mount, panel, put, show, svg } from "./shared.js";
+import { awaken, handle, mount, panel, put, show, svg } from "./shared.js";
 
 const KEYS = 64; // as in head_size.py
 const GOLDEN = 0x9e3779b9;
@@ -39,7 +39,9 @@ function compute({ head_dim: size, scaled, draw_number: draw }) {
   return { factor: scaling(Math.round(size), scaled).factor, ...here, divided, plain };
 }
 
-function build() {
+const POWERS = [0, 1, 2, 3, 4, 5, 6, 7, 8]; // of two: the sizes that the curves are drawn through
+
+function build({ state, change }) {
   const chart = (title) => {
     const frame = panel({
       title,
@@ -54,10 +56,59 @@ function build() {
     frame.window.append(...bars, word);
     return { ...frame, bars, word };
   };
+  const dial = panel({
+    title: "Effective keys at every head size: drag d",
+    height: 230,
+    x: { range: [-0.4, 8.4], ticks: [0, 2, 4, 6, 8], label: "d", write: (power) => `${2 ** power}` },
+    y: { range: [-4, KEYS + 4], ticks: [1, 32, KEYS], label: "" },
+  });
+  const curves = [
+    ["divided", 1],
+    ["plain", 0],
+  ].map(([name, divided]) => ({
+    name,
+    divided,
+    line: svg("path", { class: `center ${divided ? "" : "dashed"}`, "data-symbol": divided ? "z" : "r" }),
+    word: svg(
+      "text",
+      { class: "named", x: dial.across(8.3), "text-anchor": "end" },
+      divided ? "divided" : "not divided",
+    ),
+  }));
+  const grip = handle({
+    panel: dial,
+    label: "head size",
+    symbol: "d",
+    axes: ["log₂ d"],
+    range: { low: 0, high: 8 },
+    value: () => Math.log2(state().head_dim),
+    move: ([power]) => change({ head_dim: 2 ** power }),
+    mark: svg(
+      "g",
+      { class: "mark query" },
+      svg("circle", { r: 9 }),
+      svg("text", { "text-anchor": "middle", dy: 3.5 }, "d"),
+    ),
+  });
+  dial.window.append(...curves.flatMap(({ line, word }) => [line, word]));
+  dial.picture.append(grip.group);
+
+  let drawn;
   const charts = { divided: chart("Divided by √d"), plain: chart("Not divided") };
   return {
-    panels: Object.values(charts),
-    update({ scaled }, results) {
+    panels: [dial, ...Object.values(charts)],
+    update({ scaled, head_dim: size, draw_number: draw }, results) {
+      if (draw !== drawn) {
+        drawn = draw;
+        for (const { divided, line, word } of curves) {
+          const reach = (power) =>
+            layer(standardScores(2 ** power, Math.round(draw)), scaling(2 ** power, divided).factor).effective;
+          const places = POWERS.map((power) => dial.to([power, reach(power)]));
+          put(line, { d: `M${places.map((place) => place.map((part) => part.toFixed(1)).join(" ")).join("L")}` });
+          put(word, { y: places.at(-1)[1] - 8 });
+        }
+      }
+      grip.place(dial.to([Math.log2(size), results.effective]));
       for (const [name, { bars, word, up, figure }] of Object.entries(charts)) {
         results[name].weights.forEach((weight, at) => put(bars[at], { y: up(weight), height: up(0) - up(weight) }));
         word.textContent = `${show(results[name].effective)} effective keys`;

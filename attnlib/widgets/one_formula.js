@@ -29,15 +29,19 @@ function compute(state, model) {
   const at = (rate) => tilted(rate, n, scores, priors).weights;
   const slope = (rate) => balance(rate, numbers.expectation, n, scores, priors).slope;
   const left = (rate) => straying(n, at(rate), priors).spent - numbers.spent;
-  const apart = Math.max(...scores) > Math.min(...scores);
+  const [low, high] = [Math.min(...scores), Math.max(...scores)];
+  // Nearer to an end than this, rounding would decide about the weights.
+  const margin = 1e-6 * (high - low);
+  const reachable = numbers.expectation > low + margin && numbers.expectation < high - margin;
+  const end = numbers.expectation < (low + high) / 2 ? -BEYOND : BEYOND;
   return {
     ...numbers,
     before,
     moved: scores,
-    reachable: numbers.expectation > Math.min(...scores) && numbers.expectation < Math.max(...scores),
+    reachable,
     likelihood: softmax(alpha, n, scores).weights,
-    entropy: apart ? at(crossing(slope, -BEYOND, BEYOND)) : priors,
-    budget: apart ? at(crossing(left, 0, BEYOND)) : priors,
+    entropy: at(reachable ? crossing(slope, -BEYOND, BEYOND) : end),
+    budget: at(crossing(left, 0, BEYOND)),
     transport: shares ? priors : cheapest(numbers.temperature, n, scores, priors).weights,
   };
 }
@@ -60,15 +64,14 @@ function build({ state, replace }) {
     return { name, chart, place, marks };
   });
   const line = panel({
-    title: "Scores, as they are now: drag them",
+    title: "Scores before they move: drag them",
     height: 84,
-    x: { range: [-8.3, 8.3], ticks: [-8, -4, 0, 4, 8], label: "" },
+    x: { range: [-3.3, 3.3], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "" },
     y: { range: [-1, 1], ticks: [], label: "" },
   });
-  const back = (score) => (score - state().shift) / state().stretch;
   const scores = state().scores.map((_, key) =>
     handle({
-      panel: { picture: line.picture, from: (event, box) => [back(line.from(event, box)[0])] },
+      panel: line,
       label: `score of key ${key + 1}`,
       symbol: "s",
       key,
@@ -82,7 +85,7 @@ function build({ state, replace }) {
   line.picture.append(...scores.map(({ group }) => group));
   return {
     panels: [line, ...charts.map(({ chart }) => chart)],
-    update(_, { moved: places, before, ...results }) {
+    update({ scores: places }, { before, ...results }) {
       separate(places.map((score) => line.to([score, -0.4]))).forEach((place, key) => scores[key].place(place));
       for (const { name, chart, place, marks } of charts) {
         place(results[name]);
@@ -95,7 +98,7 @@ function build({ state, replace }) {
 const columns = {
   count: "scores",
   names: [
-    ["score", "s"],
+    ["score now", "s"],
     ["holds α", "alpha"],
     ["holds t", "t"],
     ["holds ρ", "rho"],

@@ -12,6 +12,7 @@ from attnlib.formulas import transport as plans
 from attnlib.layer import softmax
 from attnlib.widgets.base import Quantity, Switch, Widget
 
+_MARGIN = 1e-6  # nearer to an end of the scores, as a share of their range, rounding would decide about the weights
 ROADS = ("likelihood", "entropy", "budget", "transport")
 
 
@@ -116,9 +117,10 @@ class FourRoads(Widget):
     def by_entropy(self):
         """The weights nearest to the prior with the expected score t, or the nearest that can be had, shape (n,)."""
         low, high = self.moved.min(), self.moved.max()
-        if low < self.expectation < high:
+        margin = _MARGIN * (high - low)
+        if low + margin < self.expectation < high - margin:
             return maxent.maximum_entropy(self.moved, self.expectation, prior=self.prior_weights).weights
-        best = self.prior_weights * (self.moved == (high if self.expectation >= high else low))
+        best = self.prior_weights * (self.moved == (low if self.expectation < (low + high) / 2 else high))
         return best / best.sum()
 
     @property

@@ -354,15 +354,6 @@ export function mount({ model, el, compute, build, columns, describe }) {
     role: "group",
     "aria-label": "Symbols: press one to mark it in the picture",
   });
-  for (const [symbol, letter, text] of model.get("_legend"))
-    legend.append(
-      html(
-        "button",
-        { type: "button", ...OWN_KEYS, "aria-pressed": "false", "data-symbol": symbol },
-        html("i", {}, letter),
-        ` ${text}`,
-      ),
-    );
   const formula = html("div", { class: "formula" });
   formula.innerHTML = model.get("_formula");
 
@@ -437,7 +428,16 @@ export function mount({ model, el, compute, build, columns, describe }) {
     html("div", { class: "controls" }, ...sliders.map(({ row }) => row), actions),
     ...more,
   );
-  root.append(stage, status, formula, legend, html("div", { class: "numbers" }, table), presets);
+  const numbers = html("div", { class: "numbers" }, table);
+  // A letter that marks something is pressed; the others are explained.
+  for (const [symbol, letter, text] of model.get("_legend")) {
+    const marks = [stage, numbers].some((part) => part.querySelector(`[data-symbol="${symbol}"]`));
+    const press = { type: "button", ...OWN_KEYS, "aria-pressed": "false", "data-symbol": symbol };
+    legend.append(html(marks ? "button" : "span", marks ? press : {}, html("i", {}, letter), ` ${text}`));
+    if (!marks)
+      for (const node of formula.querySelectorAll(`[data-symbol="${symbol}"]`)) node.removeAttribute("data-symbol");
+  }
+  root.append(stage, status, formula, legend, numbers, presets);
   el.replaceChildren(root);
   // The keys that a control uses are not its host's as well: slides would turn.
   root.addEventListener("keydown", (event) => {
@@ -484,7 +484,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
     const symbol = event.target.closest("[data-symbol]")?.dataset.symbol;
     if (!symbol) return;
     const before = pinned();
-    for (const button of legend.children)
+    for (const button of legend.querySelectorAll("button"))
       button.setAttribute("aria-pressed", button.dataset.symbol === symbol && symbol !== before);
     light("symbol", before, false);
     light("symbol", pinned(), true);
