@@ -247,7 +247,10 @@ class MathML(PositiveFirst, MathMLPresentationPrinter):
     def _print_Sum(self, expr):
         *inner, (index, first, last) = expr.limits
         body = expr.func(expr.function, *inner) if inner else expr.function
-        start = self._element("mrow", self._print(index), self._element("mo", "="), self._print(first))
+        equals = self._element("mo", "=")
+        equals.setAttribute("lspace", "0")
+        equals.setAttribute("rspace", "0")
+        start = self._element("mrow", self._print(index), equals, self._print(first))
         sign = self._element("munderover", self._element("mo", "∑"), start, self._print(last))
         node = self._print(body)
         return self._element("mrow", sign, self._bracketed(node) if body.is_Add else node)

@@ -85,7 +85,7 @@ def _entry(app, docname: str, formula: Formula) -> nodes.container:
     running = {
         kind: law for kind, cls in widget_classes().items() for law in cls.laws if formula in law.formulas.values()
     }
-    standing = [(kind, *place) for kind in running for place in places.get(kind, ())]
+    standing = [(kind, *places[kind][0]) for kind in running if kind in places]
     for number, (kind, page, name) in enumerate(standing):
         facts += nodes.Text(", " if number else "Runs in ")
         facts += link(page, name, widget_classes()[kind].title)
