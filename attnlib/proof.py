@@ -16,6 +16,7 @@ from sympy.core.function import AppliedUndef
 
 _SPELLED = 16  # ranges of at most so many whole numbers are written out term by term
 _CUTS = 12  # how often a region is cut: the orders of three indices, and each of their ends
+_OPERATIONS = 2000  # a difference that is longer is not brought to one denominator, which could take minutes
 _ROWS = 300  # inequalities at which `_implied` gives up: what is not proved is not used
 _BINDING = (sp.Derivative, sp.Integral, sp.Subs)  # what is left of these may depend on how an index enters
 
@@ -736,6 +737,7 @@ def _without_steps(*factors):
 _SPECIAL = (sp.Sum, sp.Product, _Total, sp.KroneckerDelta, _Holds, sp.Max, sp.Min, sp.Heaviside)
 
 
+@functools.lru_cache(maxsize=4096)  # the terms of an expression share their sums
 def _normal(expr, way):
     """The normal form: sums by their regions, deltas of whole numbers by their difference, the rest multiplied out."""
     if isinstance(expr, _BINDING) or not expr.has(*_SPECIAL):
@@ -829,6 +831,8 @@ def _opaque(expr) -> dict:
 def _zero(expr, way, simplify=False) -> bool:
     """Whether the normal form of an expression (indices apart, derivatives taken) is zero wherever it is defined."""
     expr = _at_equal_indices(_normal(expr, way), way)
+    if expr.count_ops() > _OPERATIONS:
+        return False
     if expr.has(sp.Heaviside) and expr.has(sp.Max):  # max(d, 0) is d times its step
         expr = _normal(expr.replace(sp.Max, lambda *args: _by_step(sp.Max(*args))), way)
     if expr.has(sp.zoo, sp.nan, sp.oo, -sp.oo):
