@@ -7,6 +7,7 @@
 | fixture   | what it is                                                             |
 | --------- | ---------------------------------------------------------------------- |
 | `site`    | the folder with the built HTML                                         |
+| `places`  | where each kind of widget stands on it                                 |
 | `server`  | the address of the book on a local server, as on the web: below a path |
 | `browser` | Chromium, through Playwright                                           |
 | `pages`   | the names of all pages, such as `chapters/01-layer.html`               |
@@ -16,6 +17,7 @@
 import gzip
 import mimetypes
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +44,16 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# For a browser without a log: keeps what a page logs, its errors, and which files did not load.
+LISTEN = """<script>
+window.heard = [];
+for (const level of ["error", "warn"]) {
+    const log = console[level];
+    console[level] = (...words) => { window.heard.push(words.join(" ")); log.apply(console, words); };
+}
+addEventListener("unhandledrejection", (event) => window.heard.push(`${event.reason}`));
+addEventListener("error", (event) => window.heard.push(event.message ?? `not loaded: ${event.target.outerHTML}`), true);
+</script>"""
 
 
 def pytest_addoption(parser):
@@ -102,10 +114,23 @@ def build_book(source: Path, output: Path) -> None:
         pytest.fail("The book does not build:\n" + "\n".join(build.stdout.splitlines()[-60:]), pytrace=False)
 
 
+@pytest.fixture(scope="session")
+def places(site):
+    """Where each kind of widget stands for the first time: the page, and the widget's name there."""
+    found = {}
+    for page in sorted((site / "chapters").glob("[0-9]*.html")):
+        for tag in re.findall(r'<div class="attention-widget-host"[^>]*>', page.read_text("utf-8")):
+            kind, name = re.search(r'data-widget="([^"]*)" data-name="([^"]*)"', tag).groups()
+            found.setdefault(kind, (f"chapters/{page.name}", name))
+    return found
+
+
 @cache
-def content(path: Path) -> bytes:
-    """Return a file, compressed if a web server would."""
+def content(path: Path, listen: bool) -> bytes:
+    """Return a file, compressed if a web server would; `listen` puts a script before a page's own ones."""
     data = path.read_bytes()
+    if listen:
+        data = data.replace(b"<head>", b"<head>" + LISTEN.encode(), 1)
     return gzip.compress(data, mtime=0) if path.suffix in COMPRESSED else data
 
 
@@ -117,14 +142,15 @@ def server(site: Path):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
-            path = unquote(urlsplit(self.path).path)
+            address = urlsplit(self.path)
+            path = unquote(address.path)
             file = (site / path.removeprefix(PATH)).resolve()
             if path.startswith(PATH) and path.endswith("/"):
                 file = file / "index.html"
             if not (path.startswith(PATH) and file.is_relative_to(site.resolve()) and file.is_file()):
                 self.send_error(404)
                 return
-            body = content(file)
+            body = content(file, address.query == "listen")
             kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
             self.send_response(200)
             self.send_header("Content-Type", f"{kind}; charset=utf-8" if file.suffix in COMPRESSED else kind)
