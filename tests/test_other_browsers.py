@@ -1,0 +1,106 @@
+"""Every widget on the built site in Firefox and in WebKit: marks, sliders, keys and links; and nothing is logged."""
+
+import contextlib
+import shutil
+
+import pytest
+from browsers import Firefox, WebKit
+
+from attnlib.widgets import widget_classes
+
+KINDS = list(widget_classes())
+STATE = """(name) => {
+    const { model } = document.getElementById(name);
+    return Object.fromEntries(Object.keys(model.get("_quantities")).map((key) => [key, model.get(key)]));
+}"""
+LIVE = "(name) => document.querySelector(`#${name} .attention-widget.live`) !== null"
+MARKS = "(name) => document.querySelectorAll(`#${name} g.handle`).length"
+RESET = """(name) => {
+    [...document.querySelectorAll(`#${name} .actions button`)].find((button) => button.textContent === "Reset").click();
+}"""
+# Where the middle of a mark is, after the page has scrolled to it if asked.
+MIDDLE = """(name, number, scroll) => {
+    const mark = document.querySelectorAll(`#${name} g.handle`)[number].querySelector(".mark");
+    if (scroll) mark.scrollIntoView({ block: "center", behavior: "instant" });
+    const { left, right, top, bottom } = mark.getBoundingClientRect();
+    return [(left + right) / 2, (top + bottom) / 2];
+}"""
+FOLLOWS = f"(name, number, x) => Math.abs(({MIDDLE})(name, number, false)[0] - x) < 3"
+VALUE = """(name, number) => {
+    const mark = document.querySelectorAll(`#${name} g.handle`)[number];
+    return ["label", "valuenow", "valuemin"].map((part) => mark.getAttribute(`aria-${part}`));
+}"""
+AT_ITS_LOWEST = f"(name, number) => {{ const [, now, low] = ({VALUE})(name, number); return now === low; }}"
+ABOVE_ITS_LOWEST = f"(name, number) => !({AT_ITS_LOWEST})(name, number)"
+SLIDERS = """(name) => [...document.querySelectorAll(`#${name} .controls input[type=range]`)].map(
+    (slider) => slider.dataset.symbol)"""
+TRACK = """(name, key) => {
+    const slider = document.querySelector(`#${name} .controls input[data-symbol=${key}]`);
+    slider.scrollIntoView({ block: "center", behavior: "instant" });
+    const { left, width, top, height } = slider.getBoundingClientRect();
+    return [left, width, top + height / 2];
+}"""
+CHANGES = f"(name, key, value) => ({STATE})(name)[key] !== value"
+LOWEST = "(name, key) => document.getElementById(name).model.get('_quantities')[key].low"
+INITIAL = "(name) => document.getElementById(name).model.get('_initial')"
+
+
+@pytest.fixture(scope="module", params=[Firefox, WebKit], ids=lambda kind: kind.__name__)
+def other(request):
+    """One of the browsers."""
+    kind = request.param
+    if not all(map(shutil.which, kind.programs)):
+        pytest.skip(f"{kind.__name__} is missing: install {kind.packages}")
+    with contextlib.ExitStack() as stack:
+        yield kind(stack)
+
+
+@pytest.fixture
+def open_widget(other, server, places):
+    """Return a function that opens a widget's page, with a state, and returns its name; nothing may be logged there."""
+
+    def open_widget(kind, state=""):
+        page, name = places[kind]
+        other.open(f"{server}{page}?listen#{name}{state}")
+        other.wait(LIVE, name)
+        return name
+
+    yield open_widget
+    assert other.said() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_marks_follow_the_pointer_and_obey_keys(kind, other, open_widget):
+    name = open_widget(kind)
+    marks = other.evaluate(MARKS, name)
+    assert marks
+    for number in range(marks):
+        other.evaluate(RESET, name)  # a mark that another has sent to its end cannot go on
+        before = other.evaluate(STATE, name)
+        x, y = other.evaluate(MIDDLE, name, number, True)
+        across = 25 if x < 640 else -25
+        other.drag((x, y), (x + across / 2, y + 6), (x + across, y + 12))
+        other.wait(FOLLOWS, name, number, x + across)
+        assert other.evaluate(STATE, name) != before, other.evaluate(VALUE, name, number)
+        other.press("Home")  # the mark has the focus since it was grabbed
+        other.wait(AT_ITS_LOWEST, name, number)
+        other.press("ArrowRight")
+        other.wait(ABOVE_ITS_LOWEST, name, number)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sliders_slide(kind, other, open_widget):
+    name = open_widget(kind)
+    for key in other.evaluate(SLIDERS, name):
+        before = other.evaluate(STATE, name)[key]
+        left, width, y = other.evaluate(TRACK, name, key)
+        other.drag((left + 0.3 * width, y), (left + 0.6 * width, y), (left + 0.9 * width, y))
+        other.wait(CHANGES, name, key, before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_opens_the_state_it_names(kind, other, open_widget):
+    name = open_widget(kind)
+    key = other.evaluate(SLIDERS, name)[0]
+    wanted = other.evaluate(INITIAL, name) | {key: other.evaluate(LOWEST, name, key)}
+    assert other.evaluate(STATE, open_widget(kind, f"?{key}={wanted[key]}")) == wanted
