@@ -98,6 +98,8 @@ def element(indexed, whole, real):
 def differ(left, right, seed):
     """Where both sides differ for n from 1 to 3, or None."""
     free = left.free_symbols | right.free_symbols | {n}  # what is said of a free index is said where there is one
+    for derivative in left.atoms(sp.Derivative) | right.atoms(sp.Derivative):
+        free |= {symbol for variable in derivative.variables for symbol in variable.free_symbols}
     free = sorted((part for part in free if part.is_Symbol and part.is_integer), key=str)
     if unknown := [part for part in free if not isinstance(part, Index) and part not in (n, d, m)]:
         raise TypeError(f"no numbers for {unknown}")
