@@ -16,7 +16,7 @@ import sympy as sp
 
 from attnlib.formulas import Formula, Weight
 from attnlib.printing import latex
-from attnlib.proof import NotProved, Proved, check_equal, is_positive, prove
+from attnlib.proof import Index, NotProved, Proved, check_equal, is_positive, prove
 from attnlib.sources import source, statement
 
 RECORD_TYPE = "application/vnd.attention-derived.record+json"  # of a cell's output: a list of what its rows prove
@@ -41,6 +41,13 @@ def _check_letters(*expressions) -> None:
     parts = {part for expr in expressions for part in sp.sympify(expr).atoms(Weight)}
     if len(rates := {part.args[1] for part in parts}) > 1:
         raise DerivationError(f"weights at {' and at '.join(sorted(map(str, rates)))} would be printed alike")
+
+
+def _check_ranges(symbols: Iterable[sp.Basic]) -> None:
+    """Refuse a new index that may have nothing to run over: its step would say nothing there, and the next would."""
+    for symbol in symbols:
+        if isinstance(symbol, Index) and not is_positive(symbol.last - symbol.first + 1):
+            raise DerivationError(f"index {symbol} runs from {symbol.first} to {symbol.last}, which may be nothing")
 
 
 def _check_follows(old, new, factor, keys) -> None:
@@ -210,6 +217,7 @@ class Derivation:
             raise DerivationError(f"step ({reason}): evidence for {about} must not repeat what stands before it")
         try:
             _check_letters(self._last, new)
+            _check_ranges(new.free_symbols - self._last.free_symbols)
             if isinstance(new, sp.Eq):
                 _check_follows(self._last, new, sp.sympify(factor), keys)
             else:

@@ -959,8 +959,10 @@ class _Point:
                 raise _NoValue
             inner = inner.xreplace({real: self.whole(part) for part, real in between.items()})
             return inner if symbolic else inner.xreplace({part: self.real(part) for part in inner.free_symbols})
-        if isinstance(expr, sp.Integral | sp.Subs | sp.Piecewise):
+        if isinstance(expr, sp.Integral | sp.Subs):
             raise _NoValue
+        if isinstance(expr, sp.UnevaluatedExpr):
+            return self.spelled(expr.args[0], bound, symbolic)
         args = [self.spelled(arg, bound, symbolic) for arg in expr.args]
         if any(isinstance(arg, sp.Expr) and arg.is_number and not (arg.is_real and arg.is_finite) for arg in args):
             raise _NoValue

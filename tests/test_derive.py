@@ -23,7 +23,7 @@ from attnlib.formulas import (
 )
 from attnlib.formulas.likelihood import log_reading
 from attnlib.printing import MathML, latex
-from attnlib.proof import NotProved
+from attnlib.proof import Index, NotProved
 from attnlib.sources import VERDICTS, sources, statement
 
 X = sp.Symbol("x", real=True)
@@ -67,6 +67,14 @@ def test_a_proof_for_given_numbers_of_keys_says_so():
     assert "proved for n = 1" in Derivation(over_keys(s[i] ** 2, i)).step(SUM_S**2, "x", keys=iter([1]))._repr_html_()
     with pytest.raises(ValueError, match="keys must be whole numbers of at least one"):
         Derivation(SUM_S).step(2 * SUM_S, "no keys", keys=(0,))
+
+
+def test_a_step_brings_in_no_index_that_may_have_nothing_to_run_over():
+    fewer = Index("b", n - 1)
+    weighed = over_keys(sp.KroneckerDelta(j, fewer))
+    with pytest.raises(DerivationError, match="index b runs from 1 to n - 1, which may be nothing"):
+        Derivation(sp.S.One).step(weighed, "one key is picked; but of one key there is none to pick")
+    assert Derivation(sp.S.One).step(over_keys(sp.KroneckerDelta(j, i)), "one key is picked")
 
 
 def test_nothing_follows_a_sign_or_several_derivations():
