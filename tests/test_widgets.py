@@ -130,6 +130,7 @@ def test_numbers_agree_with_attnlib_in_200_random_states(kind, open_widget):
 def test_every_handle_follows_pointer_and_keyboard(kind, open_widget):
     tab, widget = open_widget(kind)
     handles = widget.locator("g.handle")
+    anything_moves = False  # not by every mark: a key without weight may stay without
     for number in range(handles.count()):
         widget.get_by_role("button", name="Reset").click()  # a handle that another has sent to its end cannot go on
         handle = handles.nth(number)
@@ -143,7 +144,8 @@ def test_every_handle_follows_pointer_and_keyboard(kind, open_widget):
         tab.mouse.move(middle[0] + horizontal, middle[1] + 12, steps=4)
         tab.mouse.up()
         dragged = state(widget)
-        assert dragged != before and results(widget) != shown, handle.get_attribute("aria-label")
+        assert dragged != before, handle.get_attribute("aria-label")
+        anything_moves |= results(widget) != shown
         moved = handle.locator(".mark").bounding_box()
         assert abs(moved["x"] + moved["width"] / 2 - middle[0] - horizontal) < 3, "the mark stays under the pointer"
         handle.focus()
@@ -157,6 +159,7 @@ def test_every_handle_follows_pointer_and_keyboard(kind, open_widget):
         assert float(handle.get_attribute("aria-valuenow")) == float(handle.get_attribute("aria-valuemax"))
         tab.keyboard.press("Home")
         assert float(handle.get_attribute("aria-valuenow")) == float(handle.get_attribute("aria-valuemin"))
+    assert anything_moves
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -1,6 +1,22 @@
 // Advantage of each key: the gradient that comes from above, what each score receives of it, and one step along it.
 import { softmax, output, valued, credit, passed, steps } from "laws";
-import { awaken, bars, color, dot, handle, leaders, mount, panel, put, show, svg, triangle } from "./shared.js";
+import {
+  awaken,
+  bars,
+  color,
+  dot,
+  handle,
+  leaders,
+  letterMark,
+  mount,
+  panel,
+  put,
+  scoreMarks,
+  separate,
+  show,
+  svg,
+  triangle,
+} from "./shared.js";
 
 function compute({ tau, eta, gradient, scores, value }) {
   const count = scores.length;
@@ -60,12 +76,7 @@ function build({ state, change, replace }) {
     range: { low: -1, high: 1 },
     value: () => state().gradient,
     move: (point) => change({ gradient: point }),
-    mark: svg(
-      "g",
-      { class: "mark query" },
-      svg("circle", { r: 9 }),
-      svg("text", { "text-anchor": "middle", dy: 3.5 }, "g"),
-    ),
+    mark: letterMark("g"),
   });
   const values = state().value.map((_, at) =>
     handle({
@@ -80,19 +91,7 @@ function build({ state, change, replace }) {
       mark: dot(at),
     }),
   );
-  const scores = state().scores.map((_, at) =>
-    handle({
-      panel: line,
-      label: `score of key ${at + 1}`,
-      symbol: "s",
-      key: at,
-      axes: ["score"],
-      range: { low: -3, high: 3 },
-      value: () => state().scores[at],
-      move: ([score]) => replace("scores", at, score),
-      mark: dot(at),
-    }),
-  );
+  const scores = scoreMarks(line, { state, replace });
   plane.picture.append(arrow, star, ...values.map(({ group }) => group), gradient.group);
   const stems = scores.map((_, at) =>
     svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "w" }),
@@ -135,11 +134,9 @@ function build({ state, change, replace }) {
       link(arrow, plane.to([0, 0]), plane.to(g));
       put(star, { transform: at(plane.to(o)) });
       values.forEach((mark, key) => mark.place(plane.to(value[key])));
-      scores.forEach((mark, key) => {
-        const top = line.to([s[key], weights[key]]);
-        mark.place(top);
-        link(stems[key], [top[0], line.up(0)], top);
-      });
+      const tips = s.map((score, key) => line.to([score, weights[key]]));
+      separate(tips).forEach((spot, key) => scores[key].place(spot));
+      tips.forEach((tip, key) => link(stems[key], [tip[0], line.up(0)], tip));
       [utilities, advantages, gradients].forEach((numbers, which) => draw[which](numbers));
       gradients.forEach((number, key) => {
         const tip = received.up(Math.min(0.62, Math.max(-0.62, number)));

@@ -1,6 +1,6 @@
 // Head size: a fresh query and many fresh keys; how the layer's weights are spread over them, largest first.
 import { drawn, evenness, normal, scaling, softmax } from "laws";
-import { awaken, handle, mount, panel, put, show, svg } from "./shared.js";
+import { awaken, handle, letterMark, mount, panel, put, show, svg } from "./shared.js";
 
 const KEYS = 64; // as in head_size.py
 const GOLDEN = 0x9e3779b9;
@@ -83,12 +83,7 @@ function build({ state, change }) {
     range: { low: 0, high: 8 },
     value: () => Math.log2(state().head_dim),
     move: ([power]) => change({ head_dim: 2 ** power }),
-    mark: svg(
-      "g",
-      { class: "mark query" },
-      svg("circle", { r: 9 }),
-      svg("text", { "text-anchor": "middle", dy: 3.5 }, "d"),
-    ),
+    mark: letterMark("d"),
   });
   dial.window.append(...curves.flatMap(({ line, word }) => [line, word]));
   dial.picture.append(grip.group);

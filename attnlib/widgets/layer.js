@@ -1,6 +1,6 @@
 // The query plane: keys and query as points; their scores, weights and output follow.
 import { scores, softmax, output } from "laws";
-import { awaken, color, dot, halo, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
+import { awaken, color, dot, halo, handle, leaders, letterMark, mount, panel, put, show, svg } from "./shared.js";
 
 /** The convex hull of some points, counter-clockwise. */
 function hull(points) {
@@ -40,12 +40,7 @@ function build({ state, change, replace }) {
     range,
     value: () => state().query,
     move: (point) => change({ query: point }),
-    mark: svg(
-      "g",
-      { class: "mark query" },
-      svg("circle", { r: 9 }),
-      svg("text", { "text-anchor": "middle", dy: 3.5 }, "q"),
-    ),
+    mark: letterMark("q"),
   });
   const parts = state().key.map((_, at) => ({
     arrow: svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "k" }),

@@ -1,6 +1,6 @@
 // Scaling with sequence length: bytes held, operations, bytes moved and time; predicted, recorded, and measured here.
 import { counted, limits, moved, roofline } from "laws";
-import { awaken, color, handle, html, mount, panel, put, svg } from "./shared.js";
+import { awaken, color, handle, html, letterMark, mount, panel, put, svg } from "./shared.js";
 
 const SETTINGS = ["head_dim", "heads", "bytes_per_number"];
 const SIZES = { float16: 2, bfloat16: 2, float32: 4, float64: 8 };
@@ -141,12 +141,7 @@ function build({ state, change, model }) {
       // Whole numbers, and never the one that is there: a small step moves on where numbers are few.
       move: ([power]) =>
         change({ length: 2 ** power > state().length ? Math.ceil(2 ** power) : Math.floor(2 ** power) }),
-      mark: svg(
-        "g",
-        { class: "mark query" },
-        svg("circle", { r: 8 }),
-        svg("text", { "text-anchor": "middle", dy: 3.5 }, "T"),
-      ),
+      mark: letterMark("T"),
     });
     frame.window.append(stem);
     frame.picture.append(grip.group);

@@ -1,6 +1,6 @@
 // Four roads: each holds the number that it had before the scores moved, and finds its weights from that.
 import { balance, cheapest, expected, inverse, moved, softmax, straying, tilted } from "laws";
-import { awaken, bars, crossing, dot, handle, mount, panel, put, separate, show, svg } from "./shared.js";
+import { awaken, bars, crossing, mount, panel, put, scoreMarks, separate, show, svg } from "./shared.js";
 
 const BEYOND = 1e6; // an inverse temperature at which the best keys alone have weight
 const ROADS = [
@@ -69,19 +69,7 @@ function build({ state, replace }) {
     x: { range: [-3.3, 3.3], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "" },
     y: { range: [-1, 1], ticks: [], label: "" },
   });
-  const scores = state().scores.map((_, key) =>
-    handle({
-      panel: line,
-      label: `score of key ${key + 1}`,
-      symbol: "s",
-      key,
-      axes: ["score"],
-      range: { low: -3, high: 3 },
-      value: () => state().scores[key],
-      move: ([score]) => replace("scores", key, score),
-      mark: dot(key),
-    }),
-  );
+  const scores = scoreMarks(line, { state, replace });
   line.picture.append(...scores.map(({ group }) => group));
   return {
     panels: [line, ...charts.map(({ chart }) => chart)],

@@ -300,6 +300,26 @@ export const dot = (key, radius = 9) =>
     fill(svg("text", { "text-anchor": "middle", dy: 3.5 }), {}, [`${key + 1}`]),
   );
 
+/** The mark of what is not a key: a dot in the text's colour with its letter. */
+export const letterMark = (letter) =>
+  svg("g", { class: "mark query" }, svg("circle", { r: 9 }), svg("text", { "text-anchor": "middle", dy: 3.5 }, letter));
+
+/** A mark for the score of every key, that moves along a panel's x axis within ±reach. */
+export const scoreMarks = (panel, { state, replace }, reach = 3) =>
+  state().scores.map((_, key) =>
+    handle({
+      panel,
+      label: `score of key ${key + 1}`,
+      symbol: "s",
+      key,
+      axes: ["score"],
+      range: { low: -reach, high: reach },
+      value: () => state().scores[key],
+      move: ([score]) => replace("scores", key, score),
+      mark: dot(key),
+    }),
+  );
+
 /** A panel with the simplex of three keys: a point of the triangle is a set of weights, a corner is one key alone. */
 export function triangle(title) {
   const frame = panel({

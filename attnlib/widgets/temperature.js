@@ -1,6 +1,19 @@
 // Temperature sharpening: some scores at one temperature; how even the weights are at any temperature.
 import { evenness, softmax } from "laws";
-import { awaken, color, dot, handle, leaders, mount, panel, put, show, svg } from "./shared.js";
+import {
+  awaken,
+  color,
+  handle,
+  leaders,
+  letterMark,
+  mount,
+  panel,
+  put,
+  scoreMarks,
+  separate,
+  show,
+  svg,
+} from "./shared.js";
 
 const REACH = 4; // ends of the scores; and of the temperature, in doublings
 
@@ -20,19 +33,7 @@ function build({ state, change, replace }) {
     x: { ...across, label: "score" },
     y: { range: [-0.09, 1.09], ticks: [0, 0.5, 1], label: "weight" },
   });
-  const marks = state().scores.map((_, key) =>
-    handle({
-      panel: chart,
-      label: `score of key ${key + 1}`,
-      symbol: "s",
-      key,
-      axes: ["score"],
-      range: { low: -REACH, high: REACH },
-      value: () => state().scores[key],
-      move: ([score]) => replace("scores", key, score),
-      mark: dot(key),
-    }),
-  );
+  const marks = scoreMarks(chart, { state, replace }, REACH);
   const stems = marks.map((_, key) =>
     svg("line", { class: "arrow", style: color(key), "data-key": key, "data-symbol": "w" }),
   );
@@ -63,12 +64,7 @@ function build({ state, change, replace }) {
     range: { low: -REACH, high: REACH },
     value: () => Math.log2(state().tau),
     move: ([doublings]) => change({ tau: 2 ** doublings }),
-    mark: svg(
-      "g",
-      { class: "mark query" },
-      svg("circle", { r: 9 }),
-      svg("text", { "text-anchor": "middle", dy: 3.5 }, "τ"),
-    ),
+    mark: letterMark("τ"),
   });
   dial.window.append(stem, ...curves.flatMap(({ line, point, word }) => [line, point, word]));
   dial.picture.append(grip.group);
@@ -76,11 +72,9 @@ function build({ state, change, replace }) {
   return {
     panels: [chart, dial],
     update({ tau, scores }, results) {
-      marks.forEach((mark, key) => {
-        const [left, top] = chart.to([scores[key], results.weights[key]]);
-        mark.place([left, top]);
-        put(stems[key], { x1: left, x2: left, y1: chart.up(0), y2: top });
-      });
+      const tips = scores.map((score, key) => chart.to([score, results.weights[key]]));
+      separate(tips).forEach((spot, key) => marks[key].place(spot));
+      tips.forEach(([x, y2], key) => put(stems[key], { x1: x, x2: x, y1: chart.up(0), y2 }));
       const grid = Array.from({ length: 8 * REACH + 1 }, (_, step) => step / 4 - REACH);
       const along = grid.map((doublings) => spread(2 ** doublings, scores));
       const here = dial.across(Math.log2(tau));

@@ -1,6 +1,19 @@
 // The simplex of plans: a point of the triangle is a plan for three keys; levels of its cost, and the cheapest plan.
 import { apart, cheapest, giniCheapest, giniPrice, least, place, price } from "laws";
-import { awaken, crossing, dot, handle, leaders, mount, panel, put, separate, show, svg, triangle } from "./shared.js";
+import {
+  awaken,
+  crossing,
+  handle,
+  leaders,
+  mount,
+  panel,
+  put,
+  scoreMarks,
+  separate,
+  show,
+  svg,
+  triangle,
+} from "./shared.js";
 
 const LEVELS = [1, 2, 3, 4, 5, 6].map((step) => 0.05 * step * step); // above the least cost: even rings in a round bowl
 const CELLS = 30;
@@ -94,19 +107,7 @@ function build({ state, change, replace }) {
   const curve = svg("path", { class: "center", "data-symbol": "J" });
   const ends = ["w", "p"].map((name) => svg("circle", { r: 5, class: "output-mark", "data-symbol": name }));
   right.window.append(curve, ...ends);
-  const scores = state().scores.map((_, key) =>
-    handle({
-      panel: line,
-      label: `score of key ${key + 1}`,
-      symbol: "s",
-      key,
-      axes: ["score"],
-      range: { low: -3, high: 3 },
-      value: () => state().scores[key],
-      move: ([score]) => replace("scores", key, score),
-      mark: dot(key),
-    }),
-  );
+  const scores = scoreMarks(line, { state, replace });
   line.picture.append(...scores.map(({ group }) => group));
 
   let drawn;
