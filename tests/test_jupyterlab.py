@@ -1,5 +1,6 @@
 """A chapter in a real JupyterLab: a double click opens it as a notebook, and its widget and Python share one state."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from attnlib.widgets import widget_classes
+
+expect.set_options(timeout=60_000)  # kernels share the machine with the other tests
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = "02-likelihood.md"
 WIDGET = "div.attention-widget.live"
@@ -31,6 +35,21 @@ STATE = """() => {
 }"""
 
 
+def settled(read, good):
+    """Read again and again until what is read is good, or has not been for a minute; return it."""
+    deadline = time.monotonic() + 60
+    while not good(value := read()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return value
+
+
+def running_server(home):
+    """What JupyterLab's file says of its server; nothing where there is none, or none that is written to its end."""
+    for path in (home / "data/runtime").glob("jpserver-*.json"):
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(path.read_text())
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, pytestconfig):
     """Start JupyterLab on a copy of the chapters, set up as `make lab` and Binder do; the value is its address."""
@@ -46,12 +65,9 @@ def lab(tmp_path_factory, pytestconfig):
     with open(home / "log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 60
-        while not (found := list((home / "data/runtime").glob("jpserver-*.json"))):
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.fail("JupyterLab does not start:\n" + (home / "log").read_text(), pytrace=False)
-            time.sleep(0.2)
-        running = json.loads(found[0].read_text())
+        running = settled(lambda: running_server(home), lambda running: running or server.poll() is not None)
+        if not running:
+            pytest.fail("JupyterLab does not start:\n" + (home / "log").read_text(), pytrace=False)
         yield f"{running['url']}lab?token={running['token']}"
     finally:
         server.terminate()
@@ -65,8 +81,9 @@ def tab(browser, lab):
     tab = context.new_page()
     tab.goto(lab)
     tab.locator(f".jp-DirListing-item:has-text('{CHAPTER}')").dblclick(timeout=60_000)
-    expect(tab.locator(".jp-NotebookPanel .jp-CodeCell").first).to_be_visible(timeout=60_000)
-    tab.wait_for_function("jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status === 'idle'")
+    expect(tab.locator(".jp-NotebookPanel .jp-CodeCell").first).to_be_visible()
+    idle = "jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status === 'idle'"
+    tab.wait_for_function(idle, timeout=60_000)
     tab.evaluate("async () => { await jupyterapp.commands.execute('notebook:run-all-cells') }")
     errors = tab.evaluate(STATE)
     assert not errors, errors
@@ -79,8 +96,16 @@ def score(tab):
     return tab.locator(f'{WIDGET} g.handle[aria-label="score of key 1"]').first
 
 
+def value(handle):
+    return float(handle.get_attribute("aria-valuenow"))
+
+
+def scores(tab):
+    return json.loads(tab.evaluate(RUN, "print([*fusion.scores])"))
+
+
 def test_a_drag_changes_the_python_object(tab):
-    before = json.loads(tab.evaluate(RUN, "print(fusion.scores)"))
+    before = scores(tab)
     score(tab).scroll_into_view_if_needed()
     box = score(tab).locator("circle").first.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -89,12 +114,7 @@ def test_a_drag_changes_the_python_object(tab):
     tab.mouse.move(x - 30, y, steps=5)
     tab.mouse.up()
     # JupyterLab sends a drag's last step once the kernel has answered the one before; so look more than once.
-    for _ in range(20):
-        after = json.loads(tab.evaluate(RUN, "print(fusion.scores)"))
-        shown = float(score(tab).get_attribute("aria-valuenow"))
-        if after[0] == shown:
-            break
-        tab.wait_for_timeout(250)
+    after, shown = settled(lambda: (scores(tab), value(score(tab))), lambda both: both[0][0] == both[1])
     assert after == [shown, *before[1:]]
     assert shown < before[0]
 
@@ -127,32 +147,28 @@ def test_python_refuses_what_the_slider_cannot_show(tab):
 
 def test_every_widget_lives_here_and_a_switch_reaches_python(tab):
     before = tab.locator(WIDGET).count()
-    show = "from attnlib.widgets import *\nfrom IPython.display import display\n"
-    show += "shown = [FourRoads(), KLBudget(), KeyAdvantage(), MaximumEntropyDial(), PlanSimplex(), QueryPlane()]\n"
-    tab.evaluate(RUN, show + "for one in shown: display(one)")
-    expect(tab.locator(WIDGET)).to_have_count(before + 6)
-    switch = tab.locator(f'{WIDGET} input[type="checkbox"]')
+    show = "from attnlib.widgets import widget_classes\nfrom IPython.display import display\n"
+    show += "shown = {kind: cls() for kind, cls in widget_classes().items()}\n"
+    tab.evaluate(RUN, show + "for widget in shown.values(): display(widget)")
+    expect(tab.locator(WIDGET)).to_have_count(before + len(widget_classes()))
+    switch = tab.locator('input[data-symbol="gini"]')
     switch.scroll_into_view_if_needed()
     switch.click()
-    for _ in range(20):
-        if json.loads(tab.evaluate(RUN, "print([shown[4].prior])")) == [1]:
-            break
-        tab.wait_for_timeout(250)
-    prior, *weights = json.loads(tab.evaluate(RUN, "print([shown[4].prior, *map(float, shown[4].weights)])"))
-    assert prior == 1
-    simplex = tab.locator(WIDGET).filter(has=tab.locator('input[type="checkbox"]'))
-    cells = simplex.locator("tbody td:last-child").all_inner_texts()
-    assert cells == [f"{weight:.4f}" for weight in weights]
+    gini = settled(lambda: float(tab.evaluate(RUN, "print(shown['transport'].gini)")), lambda gini: gini == 1)
+    assert gini == 1
+    weights = json.loads(tab.evaluate(RUN, "print([*map(float, shown['transport'].weights)])"))
+    cells = tab.locator(WIDGET).filter(has=switch).locator("tbody td:last-child")
+    expect(cells).to_have_text([f"{weight:.4f}" for weight in weights])
 
 
 def test_a_measurement_runs_on_this_machine_and_stops_where_memory_ends(tab):
     tab.evaluate(RUN, "from attnlib.widgets import LengthScaling\nfrom IPython.display import display")
     tab.evaluate(RUN, "scaling = LengthScaling(head_dim=16)\ndisplay(scaling)")
-    scaling = tab.locator(WIDGET).filter(has=tab.locator(".bench"))
+    scaling = tab.locator(WIDGET).filter(has=tab.locator(".bench")).last
     scaling.locator(".bench").scroll_into_view_if_needed()
     scaling.get_by_label("Memory limit, GB").fill("0.001")
     scaling.get_by_role("button", name="Measure on this machine").click()
-    expect(scaling.locator(".bench [role=status]")).to_contain_text("3 lengths measured", timeout=60_000)
+    expect(scaling.locator(".bench [role=status]")).to_contain_text("3 lengths measured")
     assert tab.evaluate(RUN, "print(len(scaling.points))").strip() == "4"  # the fourth says why it was not tried
     expect(scaling.locator(".points-key")).to_contain_text("numpy naive: 3 points, measured here")
     expect(scaling.locator(".points-key")).to_contain_text("not tried: it needs")
