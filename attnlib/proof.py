@@ -101,14 +101,15 @@ def _contradict(claims: frozenset) -> bool:
 
     Sound for whole numbers, since it is so for fractions; what it does not find is taken to be possible.
     """
-    rows, symbols = [_linear(claim) for claim in claims], set()
+    rows = [_linear(claim) for claim in claims]
+    symbols: set[sp.Symbol] = set()
     while new := {part for row in rows for part in row if part != 1} - symbols:
         symbols |= new
         rows += [_linear(fact) for symbol in new for fact in _known(symbol)]
-    symbols = sorted(symbols, key=str)
-    while symbols and len(rows) < _ROWS:
-        symbol = min(symbols, key=lambda part: sum(part in row for row in rows))
-        symbols.remove(symbol)
+    left = sorted(symbols, key=str)
+    while left and len(rows) < _ROWS:
+        symbol = min(left, key=lambda part: sum(part in row for row in rows))
+        left.remove(symbol)
         above = [row for row in rows if row.get(symbol, 0) > 0]
         below = [row for row in rows if row.get(symbol, 0) < 0]
         rows = [row for row in rows if not row.get(symbol, 0)]
@@ -1092,7 +1093,7 @@ def _with_keys(expr, count):
 
 def _alike(left, right) -> str:
     """In what symbols differ that print alike, one in each side."""
-    names = {}
+    names: dict[str, set[sp.Basic]] = {}
     for part in left.free_symbols | right.free_symbols:
         names.setdefault(str(part), set()).add(part)
     texts = []

@@ -7,7 +7,7 @@ from attnlib.codegen import Law
 from attnlib.formulas import backward as formulas
 from attnlib.formulas import d, eta, g, layer, n, s, tau, transport, u, v, w
 from attnlib.layer import softmax
-from attnlib.widgets.base import Quantity, Widget
+from attnlib.widgets.base import Quantity, Widget, show
 
 
 class KeyAdvantage(Widget):
@@ -140,7 +140,7 @@ class KeyAdvantage(Widget):
 
     def describe(self):
         def by_key(numbers):
-            return ", ".join(f"key {at + 1} {number:.4f}" for at, number in enumerate(numbers))
+            return ", ".join(f"key {at + 1} {show(number)}" for at, number in enumerate(numbers))
 
         return (
             f"At τ = {self.tau:.4g} the weights are {by_key(self.weights)}; the advantages {by_key(self.advantages)}; "

@@ -18,6 +18,7 @@ from attnlib.formulas import MEANINGS, Formula, Weight
 from attnlib.formulas.symbols import w
 from attnlib.printing import letter, mathml
 from attnlib.proof import Index
+from attnlib.widgets.fonts import embedded
 
 
 def _source(name: str) -> str:
@@ -169,6 +170,7 @@ class Widget(anywidget.AnyWidget):
     title: ClassVar[str]
     shown: ClassVar[tuple[Formula, ...]]
     precise: ClassVar[tuple[str, ...]] = ("weights",)  # results of which every digit is right, however small they are
+    constants: ClassVar[dict[str, float]] = {}  # numbers that Python and the front end share
     page_data: ClassVar[tuple] = ()  # further synced traits that a page without a kernel needs
 
     _presets: traitlets.List = traitlets.List().tag(sync=True)
@@ -177,6 +179,7 @@ class Widget(anywidget.AnyWidget):
     _formula = traitlets.Unicode().tag(sync=True)
     _legend: traitlets.List = traitlets.List().tag(sync=True)
     _title = traitlets.Unicode().tag(sync=True)
+    _constants = traitlets.Dict().tag(sync=True)
 
     def __init_subclass__(cls, **options):
         if "kind" in vars(cls):  # not for the classes that traitlets makes of ours when it adds a trait
@@ -184,8 +187,11 @@ class Widget(anywidget.AnyWidget):
             if idle := [formula.name for formula in cls.shown if formula not in run]:
                 raise ValueError(f"{cls.__name__} shows what none of its laws runs: {', '.join(idle)}")
             cls._esm = _script(cls.kind, cls.laws) + "\nexport default { render };\n"
-            cls._css = _source("widget.css")
         super().__init_subclass__(**options)
+
+    @property
+    def _css(self) -> str:
+        return embedded() + _source("widget.css")  # a notebook has no file to take the font from
 
     def __init__(self, *, presets=(), name=None, **state):
         written = [name for cls in type(self).__mro__ for name in vars(cls)]  # traitlets sorts them by name
@@ -211,6 +217,7 @@ class Widget(anywidget.AnyWidget):
             ),
             _legend=legend,
             _title=self.title,
+            _constants=self.constants,
             **state,
         )
         counts = {key: len(getattr(self, key)) for key, trait in quantities.items() if trait.per_key}
@@ -259,7 +266,20 @@ class Widget(anywidget.AnyWidget):
         return data, metadata
 
 
-_PAGE_STATE = ("_presets", "_initial", "_quantities", "_formula", "_legend", "_title")
+_PAGE_STATE = ("_presets", "_initial", "_quantities", "_formula", "_legend", "_title", "_constants")
+
+
+def show(number: float) -> str:
+    """A number to four digits; to more where it would else pass for a whole number that it is not.
+
+    >>> show(0.66524), show(0.99995), show(1.0), show(1e-7)
+    ('0.6652', '0.99995', '1.0000', '1.000e-07')
+    """
+    if not np.isfinite(number) or 0 < abs(number) < 1e-3 or abs(number) >= 1e4:
+        return f"{number:.3e}"
+    usual = 4 if abs(number) < 10 else 2
+    whole = (digits for digits in range(usual, 12) if not float(f"{number:.{digits}f}").is_integer())
+    return f"{number:.{usual if float(number).is_integer() else next(whole, usual)}f}"
 
 
 def widget_classes() -> dict[str, type[Widget]]:

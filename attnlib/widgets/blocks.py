@@ -6,7 +6,7 @@ from attnlib import figures, likelihood
 from attnlib.codegen import Law
 from attnlib.formulas import length as formulas
 from attnlib.formulas import n
-from attnlib.widgets.base import Quantity, Widget
+from attnlib.widgets.base import Quantity, Widget, show
 
 LETTERS = "ABCD"
 
@@ -172,10 +172,10 @@ class BlockPooling(Widget):
     def describe(self):
         numbers = zip(self.members, self.tops, self.sums, self.averages, self.weights, strict=True)
         listed = "; ".join(
-            f"{members}: largest score {largest:.4g}, sum {total:.4f}, average {average:.4f}, share {weight:.4f}"
+            f"{members}: largest score {largest:.4g}, sum {show(total)}, average {show(average)}, share {show(weight)}"
             for members, largest, total, average, weight in numbers
         )
         standing = ", ".join(self.members[at] for at in self.standing)
         return (
-            f"Blocks and mergers, {listed}. Standing now: {standing}. The answer is {self.answer:.4f} in every order."
+            f"Blocks and mergers, {listed}. Standing now: {standing}. The answer is {show(self.answer)} in every order."
         )

@@ -8,7 +8,7 @@ from attnlib.formulas import beta, n, rho, s
 from attnlib.formulas import evidence as formulas
 from attnlib.layer import softmax
 from attnlib.maxent import kl_divergence
-from attnlib.widgets.base import Quantity, Widget
+from attnlib.widgets.base import Quantity, Widget, show
 
 
 class KLBudget(Widget):
@@ -102,9 +102,9 @@ class KLBudget(Widget):
         )
 
     def describe(self):
-        weights = ", ".join(f"key {at + 1} {weight:.4f}" for at, weight in enumerate(self.weights))
+        weights = ", ".join(f"key {at + 1} {show(weight)}" for at, weight in enumerate(self.weights))
         return (
-            f"A budget of {self.budget:.4g} nats, of which {self.spent:.4f} can be spent, buys β = {self.beta:.4g} and "
-            f"the expected score {self.expectation:.4f}; the weights are {weights}. About {self.draws:.3g} draws would "
-            f"reject equal weights, with an error of {self.error:.0%}."
+            f"A budget of {self.budget:.4g} nats, of which {show(self.spent)} can be spent, buys β = {self.beta:.4g} "
+            f"and the expected score {show(self.expectation)}; the weights are {weights}. "
+            f"About {self.draws:.3g} draws would reject equal weights, with an error of {self.error:.0%}."
         )

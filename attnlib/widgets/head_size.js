@@ -2,7 +2,6 @@
 import { drawn, evenness, normal, scaling, softmax } from "laws";
 import { awaken, handle, letterMark, mount, panel, put, show, svg } from "./shared.js";
 
-const KEYS = 64; // as in head_size.py
 const GOLDEN = 0x9e3779b9;
 const fresh = new Map(); // scores over √d by head size and draw: a slider comes back to them
 
@@ -13,26 +12,27 @@ function uniform(counter) {
   return (((number ^ (number >>> 16)) >>> 0) + 0.5) / 2 ** 32;
 }
 
-function standardScores(size, draw) {
+function standardScores(count, size, draw) {
   const name = `${size}:${draw}`;
   if (!fresh.has(name)) {
     const offset = Math.imul(draw, GOLDEN);
     const number = (at) => normal(uniform(offset + 2 * at), uniform(offset + 2 * at + 1)).number;
     const vector = (row) => Array.from({ length: size }, (_, at) => number(row * size + at));
-    const keys = Array.from({ length: KEYS }, (_, row) => vector(row + 1));
-    fresh.set(name, drawn(size, KEYS, vector(0), keys).scores);
+    const keys = Array.from({ length: count }, (_, row) => vector(row + 1));
+    fresh.set(name, drawn(size, count, vector(0), keys).scores);
   }
   return fresh.get(name);
 }
 
 function layer(scores, factor) {
-  const { weights } = softmax(factor, KEYS, scores);
+  const count = scores.length;
+  const { weights } = softmax(factor, count, scores);
   const raw = scores.map((score) => factor * score);
-  return { weights: weights.sort((a, b) => b - a), ...evenness(1, KEYS, raw, Math.max(...raw)) };
+  return { weights: weights.sort((a, b) => b - a), ...evenness(1, count, raw, Math.max(...raw)) };
 }
 
-function compute({ head_dim: size, scaled, draw_number: draw }) {
-  const scores = standardScores(Math.round(size), Math.round(draw));
+function compute({ head_dim: size, scaled, draw_number: draw }, { keys }) {
+  const scores = standardScores(keys, Math.round(size), Math.round(draw));
   const both = [1, 0].map((divided) => layer(scores, scaling(Math.round(size), divided).factor));
   const [divided, plain] = both;
   const here = scaled ? divided : plain;
@@ -41,18 +41,19 @@ function compute({ head_dim: size, scaled, draw_number: draw }) {
 
 const POWERS = [0, 1, 2, 3, 4, 5, 6, 7, 8]; // of two: the sizes that the curves are drawn through
 
-function build({ state, change }) {
+function build({ state, change, model }) {
+  const count = model.get("_constants").keys;
   const chart = (title) => {
     const frame = panel({
       title,
       height: 230,
-      x: { range: [-4, KEYS + 1], ticks: [1, 16, 32, 48, 64], label: "key, by weight" },
+      x: { range: [-4, count + 1], ticks: [1, 16, 32, 48, 64], label: "key, by weight" },
       y: { range: [-0.02, 1.05], ticks: [0, 0.5, 1], label: "weight" },
     });
-    const bars = Array.from({ length: KEYS }, (_, at) =>
+    const bars = Array.from({ length: count }, (_, at) =>
       svg("rect", { class: "gap", "data-symbol": "w", x: frame.across(at + 0.6), width: 3.2 }),
     );
-    const word = svg("text", { class: "named", x: frame.across(KEYS), y: frame.up(0.8), "text-anchor": "end" });
+    const word = svg("text", { class: "named", x: frame.across(count), y: frame.up(0.8), "text-anchor": "end" });
     frame.window.append(...bars, word);
     return { ...frame, bars, word };
   };
@@ -60,7 +61,7 @@ function build({ state, change }) {
     title: "Effective keys at every head size: drag d",
     height: 230,
     x: { range: [-0.4, 8.4], ticks: [0, 2, 4, 6, 8], label: "d", write: (power) => `${2 ** power}` },
-    y: { range: [-4, KEYS + 4], ticks: [1, 32, KEYS], label: "" },
+    y: { range: [-4, count + 4], ticks: [1, 32, count], label: "" },
   });
   const curves = [
     ["divided", 1],
@@ -97,7 +98,7 @@ function build({ state, change }) {
         drawn = draw;
         for (const { divided, line, word } of curves) {
           const reach = (power) =>
-            layer(standardScores(2 ** power, Math.round(draw)), scaling(2 ** power, divided).factor).effective;
+            layer(standardScores(count, 2 ** power, Math.round(draw)), scaling(2 ** power, divided).factor).effective;
           const places = POWERS.map((power) => dial.to([power, reach(power)]));
           put(line, { d: `M${places.map((place) => place.map((part) => part.toFixed(1)).join(" ")).join("L")}` });
           put(word, { y: places.at(-1)[1] - 8 });
@@ -123,7 +124,7 @@ const columns = {
 
 function describe({ head_dim: size, scaled }, { effective, weights }) {
   const how = scaled ? "divided by √d" : "not divided";
-  const found = `largest weight ${show(weights[0])}, ${show(effective)} effective keys of ${KEYS}`;
+  const found = `largest weight ${show(weights[0])}, ${show(effective)} effective keys of ${weights.length}`;
   return `d = ${Math.round(size)}, ${how}: ${found}.`;
 }
 

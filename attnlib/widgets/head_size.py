@@ -1,6 +1,7 @@
 """Head size: a fresh query and many fresh keys of d coordinates, and how the layer's weights are spread over them."""
 
 import functools
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from attnlib.formulas import d, k, n, q, tau
 from attnlib.formulas import s as any_scores
 from attnlib.formulas import temperature as formulas
 from attnlib.layer import softmax
-from attnlib.widgets.base import Quantity, Switch, Widget
+from attnlib.widgets.base import Quantity, Switch, Widget, show
 
 KEYS = 64
 
@@ -56,6 +57,7 @@ class HeadSize(Widget):
     """
 
     kind = "head_size"
+    constants: ClassVar = {"keys": KEYS}
     title = "Head size"
     laws = (
         Law("scaling", (d, formulas.scaled), factor=formulas.scaling),
@@ -107,6 +109,6 @@ class HeadSize(Widget):
     def describe(self):
         how = "divided by √d" if self.scaled else "not divided"
         return (
-            f"64 fresh keys at d = {self._size}, scores {how}: the largest weight is {self.weights[0]:.4f}, and the "
-            f"weights are spread over {self.effective:.4f} effective keys."
+            f"64 fresh keys at d = {self._size}, scores {how}: the largest weight is {show(self.weights[0])}, and the "
+            f"weights are spread over {show(self.effective)} effective keys."
         )

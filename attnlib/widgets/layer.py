@@ -6,7 +6,7 @@ from attnlib import figures
 from attnlib.codegen import Law
 from attnlib.formulas import alpha, d, k, layer, n, q, s, v, w
 from attnlib.layer import attention, scores, softmax
-from attnlib.widgets.base import Quantity, Widget
+from attnlib.widgets.base import Quantity, Widget, show
 
 
 class QueryPlane(Widget):
@@ -84,6 +84,6 @@ class QueryPlane(Widget):
         right.scatter(*output, s=90, marker="D", color=figures.INK)
 
     def describe(self):
-        weights = ", ".join(f"key {at + 1} {weight:.4f}" for at, weight in enumerate(self.weights))
-        output = ", ".join(f"{part:.4f}" for part in self.output)
+        weights = ", ".join(f"key {at + 1} {show(weight)}" for at, weight in enumerate(self.weights))
+        output = ", ".join(f"{show(part)}" for part in self.output)
         return f"At α = {self.alpha:.4g} the weights are {weights}; the output is ({output})."

@@ -2,16 +2,15 @@
 import { asked, balance, bound, evenness, tangent, tilted } from "laws";
 import { awaken, color, crossing, dot, handle, leaders, mount, panel, put, separate, show, svg } from "./shared.js";
 
-const APART = 1e-9; // scores nearer to each other count as equal
 const ends = (scores) => [Math.min(...scores), Math.max(...scores)];
 
-function compute({ dial, scores }) {
+function compute({ dial, scores }, { apart }) {
   const n = scores.length;
   const [low, high] = ends(scores);
   const { expectation } = asked(dial, low, high);
   // With at most 16 keys and a dial from 0.02 to 0.98, alpha times the range is below 15/(0.02 e) = 276 in size.
   const reach = 300 / (high - low);
-  const found = high - low > APART ? crossing((at) => balance(at, expectation, n, scores).slope, -reach, reach) : 0;
+  const found = high - low > apart ? crossing((at) => balance(at, expectation, n, scores).slope, -reach, reach) : 0;
   const alpha = Math.abs(found) < 1e-16 * reach ? 0 : found; // at the plain mean, zero and not the last digit of it
   const { weights } = tilted(alpha, n, scores);
   const { dual } = bound(alpha, expectation, n, scores);
@@ -23,7 +22,8 @@ const ALONG = [];
 for (let step = 1; step <= 24; step++) ALONG.push((step / 24) * (step / 24) * (step / 24) * 40);
 ALONG.push(200, 2e3, 2e4);
 
-function build({ state, change, replace }) {
+function build({ state, change, replace, model }) {
+  const { apart } = model.get("_constants"); // scores nearer to each other count as equal
   const count = state().scores.length;
   const ticks = [-3, -2, -1, 0, 1, 2, 3];
   const most = bound(0, 0, count, state().scores).dual; // log n
@@ -109,7 +109,7 @@ function build({ state, change, replace }) {
         ),
       });
       const along =
-        high - low > APART
+        high - low > apart
           ? [...ALONG.map((part) => -part / (high - low)).reverse(), 0, ...ALONG.map((part) => part / (high - low))]
           : [0];
       put(dome, {

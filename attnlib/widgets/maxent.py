@@ -1,5 +1,7 @@
 """Maximum-entropy dial: ask for an expected score, and see the most even weights that give it."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from attnlib import figures
@@ -8,14 +10,14 @@ from attnlib.formulas import alpha, layer, n, s, target, w, x
 from attnlib.formulas import maxent as formulas
 from attnlib.layer import softmax
 from attnlib.maxent import MaximumEntropy, entropy, maximum_entropy
-from attnlib.widgets.base import Quantity, Widget
+from attnlib.widgets.base import Quantity, Widget, show
 
-_APART = 1e-9  # scores nearer to each other count as equal
+APART = 1e-9  # scores nearer to each other count as equal
 
 
 def most_even(scores, expectation):
     """The weights of largest entropy with an expected score, and α; equal weights and 0 where all scores are equal."""
-    if np.ptp(scores) <= _APART:
+    if np.ptp(scores) <= APART:
         return MaximumEntropy(np.full(len(scores), 1 / len(scores)), 0.0)
     return maximum_entropy(np.array(scores), expectation)
 
@@ -51,6 +53,7 @@ class MaximumEntropyDial(Widget):
         Law("tangent", (alpha, target, formulas.bound, x), height=formulas.tangent),
         Law("evenness", (n, w), entropy=formulas.entropy),
     )
+    constants: ClassVar = {"apart": APART}
     shown = (formulas.asked, layer.weight, layer.expected_score, formulas.entropy, formulas.dual)
 
     dial = Quantity(0.75, low=0.02, high=0.98, label="dial", symbol="r")
@@ -106,8 +109,8 @@ class MaximumEntropyDial(Widget):
         right.set(ylim=(-0.1, np.log(len(self.scores)) + 0.4))
 
     def describe(self):
-        weights = ", ".join(f"key {at + 1} {weight:.4f}" for at, weight in enumerate(self.weights))
+        weights = ", ".join(f"key {at + 1} {show(weight)}" for at, weight in enumerate(self.weights))
         return (
-            f"For the expected score {self.expectation:.4f} the weights are {weights}; "
-            f"α = {self.alpha:.4f}, entropy {self.entropy:.4f}, dual {self.dual:.4f}."
+            f"For the expected score {show(self.expectation)} the weights are {weights}; "
+            f"α = {show(self.alpha)}, entropy {show(self.entropy)}, dual {show(self.dual)}."
         )

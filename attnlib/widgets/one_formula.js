@@ -20,7 +20,7 @@ function held({ alpha, scores }) {
   return { before: weights, even, expectation, spent, temperature: inverse(alpha).temperature };
 }
 
-function compute(state, model) {
+function compute(state, constants, model) {
   const { alpha, stretch, shift, prior, shares } = state;
   const n = state.scores.length;
   const { before, even, ...numbers } = held(state);
@@ -30,8 +30,7 @@ function compute(state, model) {
   const slope = (rate) => balance(rate, numbers.expectation, n, scores, priors).slope;
   const left = (rate) => straying(n, at(rate), priors).spent - numbers.spent;
   const [low, high] = [Math.min(...scores), Math.max(...scores)];
-  // Nearer to an end than this, rounding would decide about the weights.
-  const margin = 1e-6 * (high - low);
+  const margin = constants.margin * (high - low); // nearer to an end rounding would decide about the weights
   const reachable = numbers.expectation > low + margin && numbers.expectation < high - margin;
   const end = numbers.expectation < (low + high) / 2 ? -BEYOND : BEYOND;
   return {
@@ -105,5 +104,5 @@ function describe({ alpha }, results) {
 }
 
 export function render({ model, el }) {
-  return mount({ model, el, compute: (state) => compute(state, model), build, columns, describe });
+  return mount({ model, el, compute: (...given) => compute(...given, model), build, columns, describe });
 }

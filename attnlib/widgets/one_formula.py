@@ -1,5 +1,7 @@
 """Four roads: one set of weights, until the scores move; then each road holds its own number, and they part."""
 
+from typing import ClassVar
+
 import numpy as np
 import traitlets
 from scipy.optimize import brentq
@@ -10,9 +12,9 @@ from attnlib.formulas import alpha, layer, n, pi0, s, target, tau, w
 from attnlib.formulas import one_formula as formulas
 from attnlib.formulas import transport as plans
 from attnlib.layer import softmax
-from attnlib.widgets.base import Quantity, Switch, Widget
+from attnlib.widgets.base import Quantity, Switch, Widget, show
 
-_MARGIN = 1e-6  # nearer to an end of the scores, as a share of their range, rounding would decide about the weights
+MARGIN = 1e-6  # nearer to an end of the scores, as a share of their range, rounding would decide about the weights
 ROADS = ("likelihood", "entropy", "budget", "transport")
 
 
@@ -50,6 +52,7 @@ class FourRoads(Widget):
     kind = "one_formula"
     title = "Four roads, one formula"
     page_data = ("_prior",)
+    constants: ClassVar = {"margin": MARGIN}
     laws = (
         Law("moved", (formulas.scale, formulas.shift, n, s), scores=formulas.moved_score),
         Law("softmax", (alpha, n, s), weights=layer.weight),
@@ -117,7 +120,7 @@ class FourRoads(Widget):
     def by_entropy(self):
         """The weights nearest to the prior with the expected score t, or the nearest that can be had, shape (n,)."""
         low, high = self.moved.min(), self.moved.max()
-        margin = _MARGIN * (high - low)
+        margin = MARGIN * (high - low)
         if low + margin < self.expectation < high - margin:
             return maxent.maximum_entropy(self.moved, self.expectation, prior=self.prior_weights).weights
         best = self.prior_weights * (self.moved == (low if self.expectation < (low + high) / 2 else high))
@@ -167,10 +170,11 @@ class FourRoads(Widget):
 
     def describe(self):
         roads = "; ".join(
-            f"{road} " + ", ".join(f"{weight:.4f}" for weight in getattr(self, f"by_{road}")) for road in ROADS
+            f"{road} " + ", ".join(f"{show(weight)}" for weight in getattr(self, f"by_{road}")) for road in ROADS
         )
+        further = ", a prior" * bool(self.prior) + ", fixed shares" * bool(self.shares)
         return (
-            f"At α = {self.alpha:.4f}, expected score {self.expectation:.4f}, budget {self.spent:.4f} nats and "
-            f"temperature {self.temperature:.4f} all roads have the same weights. With scores times {self.stretch:.4g} "
-            f"plus {self.shift:.4g}{', a prior' * bool(self.prior)}{', fixed shares' * bool(self.shares)}: {roads}."
+            f"At α = {show(self.alpha)}, expected score {show(self.expectation)}, budget {show(self.spent)} nats and "
+            f"temperature {show(self.temperature)} all roads have the same weights. "
+            f"With scores times {self.stretch:.4g} plus {self.shift:.4g}{further}: {roads}."
         )

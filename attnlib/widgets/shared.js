@@ -347,7 +347,8 @@ export function triangle(title) {
 
 /**
  * Builds a widget in `el`: pictures, controls, what is seen in a line of words; formula, numbers, presets.
- * `build({ state, change, replace })` returns { panels, update(state, results) }; `compute(state)` runs the laws;
+ * `build({ state, change, replace })` returns { panels, update(state, results) }; `compute(state, constants)` runs
+ * the laws, with the numbers that Python has too;
  * `columns` and `describe` say the results in numbers and words: a row for each key, or for each of
  * `columns.rows`, `plain` if these have no colour.
  * `follow(name, value)`, if `build` returns it, gives what else changes when the reader moves a slider; `more` goes
@@ -470,7 +471,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
   function update() {
     if (quiet) return;
     const now = state();
-    const results = compute(now);
+    const results = compute(now, model.get("_constants"));
     draw(now, results);
     for (const slider of sliders) slider.show(now[slider.name]);
     columns.of(now, results).forEach((numbers, at) =>

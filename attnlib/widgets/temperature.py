@@ -7,7 +7,7 @@ from attnlib.codegen import Law
 from attnlib.formulas import n, s, tau, transport
 from attnlib.formulas import temperature as formulas
 from attnlib.layer import softmax
-from attnlib.widgets.base import Quantity, Widget
+from attnlib.widgets.base import Quantity, Widget, show
 
 
 class TemperatureSharpening(Widget):
@@ -77,8 +77,8 @@ class TemperatureSharpening(Widget):
         right.legend(loc="upper left", fontsize=8)
 
     def describe(self):
-        weights = ", ".join(f"key {number} {weight:.4f}" for number, weight in enumerate(self.weights, 1))
+        weights = ", ".join(f"key {number} {show(weight)}" for number, weight in enumerate(self.weights, 1))
         return (
-            f"At τ = {self.tau:.4g} the weights are {weights}: entropy {self.entropy:.4f}, "
-            f"{self.effective:.4f} effective keys."
+            f"At τ = {self.tau:.4g} the weights are {weights}: entropy {show(self.entropy)}, "
+            f"{show(self.effective)} effective keys."
         )

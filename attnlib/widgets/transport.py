@@ -8,7 +8,7 @@ from attnlib.formulas import n, nu, p, s, tau, w
 from attnlib.formulas import transport as formulas
 from attnlib.maxent import kl_divergence
 from attnlib.transport import objective, plan
-from attnlib.widgets.base import Quantity, Switch, Widget
+from attnlib.widgets.base import Quantity, Switch, Widget, show
 
 
 class PlanSimplex(Widget):
@@ -130,9 +130,9 @@ class PlanSimplex(Widget):
         right.set(title="Cost on the way from w to p", xticks=[0, 1], xticklabels=["w", "p"])
 
     def describe(self):
-        say = lambda plan: ", ".join(f"key {key} {weight:.4f}" for key, weight in enumerate(plan, 1))  # noqa: E731
+        say = lambda plan: ", ".join(f"key {key} {show(weight)}" for key, weight in enumerate(plan, 1))  # noqa: E731
         how = "by Gini’s evenness" if self.gini else "by Shannon’s"
         return (
             f"At τ = {self.tau:.4g}, {how}, the cheapest plan is {say(self.weights)}. The plan {say(self.plan)} costs "
-            f"{self.excess:.4f} more; τ times its divergence from softmax is {self.divergence:.4f}."
+            f"{show(self.excess)} more; τ times its divergence from softmax is {show(self.divergence)}."
         )
