@@ -119,6 +119,12 @@ def test_no_stored_file_is_large():
     assert {path.relative_to(ROOT).as_posix() for path in stored() if path.stat().st_size > 500_000} == set()
 
 
+def test_no_line_of_a_script_is_long():
+    scripts = {path.relative_to(ROOT).as_posix(): read(path).splitlines() for path in stored() if path.suffix == ".js"}
+    assert scripts
+    assert not [(name, at) for name, code in scripts.items() for at, line in enumerate(code, 1) if len(line) > 120]
+
+
 def test_chapters_are_text_without_outputs():
     assert not [path for path in stored() if path.suffix == ".ipynb"]
 

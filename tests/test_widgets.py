@@ -138,7 +138,7 @@ def test_every_handle_follows_pointer_and_keyboard(kind, open_widget):
         before, shown = state(widget), results(widget)
         box = handle.locator(".mark").bounding_box()
         middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        horizontal = 25 if middle[0] < 640 else -25
+        horizontal = 20 if middle[0] < 640 else -20
         tab.mouse.move(*middle)
         tab.mouse.down()
         tab.mouse.move(middle[0] + horizontal, middle[1] + 12, steps=4)

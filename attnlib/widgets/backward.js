@@ -169,7 +169,9 @@ const columns = {
 };
 
 function describe(_, { baseline, weights, plain, natural }) {
-  return `Mean utility g·o ${show(baseline)}. ${leaders(weights)} After a plain step ${plain.map(show).join(", ")}; after a natural one ${natural.map(show).join(", ")}.`;
+  const say = (step) => step.map(show).join(", ");
+  const steps = `After a plain step ${say(plain)}; after a natural one ${say(natural)}.`;
+  return `Mean utility g·o ${show(baseline)}. ${leaders(weights)} ${steps}`;
 }
 
 export function render({ model, el }) {

@@ -113,9 +113,15 @@ function build({ state, change, replace }) {
         );
       }
       put(curve, { d: `M${points.join("L")}H${right.across(2.9).toFixed(2)}` });
-      const reach = Math.min(0.5, 1.5 / price); // a steep tangent is cut before it leaves the picture
-      const rise = Number.isFinite(price) ? reach * price : 1.5; // the first nat's is upright
-      link(tangent, right.to([nats - reach, expectation - rise]), right.to([nats + reach, expectation + rise]));
+      // The tangent ends before it leaves the picture; the first nat's is upright.
+      const reach = (across, up) => {
+        const most = Math.min(1.5, up);
+        const run = Math.min(0.5, across, most / price);
+        return [run, Number.isFinite(price) ? run * price : most];
+      };
+      const [behind, fall] = reach(nats + 0.1, expectation + 3.2);
+      const [ahead, rise] = reach(2.9 - nats, 3.4 - expectation);
+      link(tangent, right.to([nats - behind, expectation - fall]), right.to([nats + ahead, expectation + rise]));
       budget.place(right.to([nats, expectation]));
     },
   };

@@ -195,7 +195,8 @@ function build({ state, change, model }) {
             ),
           ];
           const end = mine.findLast?.(({ seconds }) => !seconds);
-          const words = `${method}: ${done.length} points, ${source.join("; ")}${end ? `; T = ${end.length} ${end.note}` : ""}.`;
+          const limit = end ? `; T = ${end.length} ${end.note}` : "";
+          const words = `${method}: ${done.length} points, ${source.join("; ")}${limit}.`;
           return html(
             "li",
             {},

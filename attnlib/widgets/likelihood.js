@@ -6,7 +6,17 @@ function compute({ alpha, kappa, scores, value }) {
   return { ...readings(alpha, kappa, scores.length, scores), ...pooled(alpha, kappa, scores.length, scores, value) };
 }
 
-function build({ state, replace }) {
+/** Where the value axis ends: every value fits, and at the start every bell that is not very wide. */
+function ends({ alpha, kappa, scores, value }) {
+  const { deviations } = readings(alpha, kappa, scores.length, scores);
+  const tails = deviations.map((deviation) => Math.min(8, 3 * deviation));
+  return [
+    Math.floor(Math.min(-4.5, ...value.map((mean, at) => mean - tails[at]))),
+    Math.ceil(Math.max(4.5, ...value.map((mean, at) => mean + tails[at]))),
+  ];
+}
+
+function build({ state, replace, model }) {
   const shown = [-3.2, 3.2];
   const limits = [-5, 5]; // powers of ten that the variance axis shows
   const power = (at) => `10${[...`${at}`].map((sign) => "⁻⁰¹²³⁴⁵"["-012345".indexOf(sign)]).join("")}`;
@@ -17,11 +27,14 @@ function build({ state, replace }) {
     x: { range: shown, ticks, label: "score" },
     y: { range: limits, ticks: [-4, -2, 0, 2, 4], label: "variance", write: power },
   });
+  const span = ends(model.get("_initial"));
+  const whole = Array.from({ length: span[1] - span[0] + 1 }, (_, at) => span[0] + at);
+  const every = whole.length > 16 ? 2 : 1;
   const right = panel({
-    title: "Each key’s Gaussian, and the pooled one",
+    title: "Each key’s Gaussian; the pooled one’s peak is 1",
     height: 270,
-    x: { range: [-4, 4], ticks: [-4, ...ticks, 4], label: "value" },
-    y: { range: [-0.11, 1.12], ticks: [], label: "density" },
+    x: { range: span, ticks: whole.filter((at) => at % every === 0), label: "value" },
+    y: { range: [-0.11, 1.12], ticks: [0, 0.5, 1], label: "density" },
   });
   const law = svg("line", { class: "law", "data-symbol": "sigma" });
   const bell = svg("path", { class: "bell pooled", "data-symbol": "μ̂" });

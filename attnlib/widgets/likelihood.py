@@ -89,7 +89,9 @@ class VarianceAgainstScore(Widget):
         left.semilogy(line, likelihood.variance(line, alpha=self.alpha, kappa=self.kappa), color=figures.MUTED)
         left.set(xlabel="score", title="Variance against score", xlim=line)
         estimate, deviation = self.estimate.mean[0], self.standard_deviation
-        grid = np.linspace(-4, 4, 801)
+        tails = np.minimum(8, 3 * np.sqrt(self.variances))
+        low, high = min(-4.5, *(self.value - tails)), max(4.5, *(self.value + tails))
+        grid = np.linspace(low, high, 801)
         for at, (score, variance, value) in enumerate(zip(self.scores, self.variances, self.value, strict=True)):
             color = figures.KEYS[at % 8]
             left.scatter(score, variance, s=110, color=color, zorder=3)
