@@ -191,15 +191,15 @@ def wide(xp: Any, dtype: Any) -> Any:
 
 def entropy_of(xp: Any, p: Array, axis: int = -1) -> Array:
     """Return -sum_i p_i log p_i, with 0 log 0 = 0."""
-    some = p > 0
-    return xp.sum(xp.where(some, -p * xp.log(xp.where(some, p, 1.0)), 0.0), axis=axis) + 0.0  # +0.0: not -0.0
+    positive = p > 0
+    return xp.sum(xp.where(positive, -p * xp.log(xp.where(positive, p, 1.0)), 0.0), axis=axis) + 0.0  # +0.0: not -0.0
 
 
 @np.errstate(divide="ignore")  # log 0 = -inf makes the infinite divergence that is meant
 def divergence_of(xp: Any, p: Array, q: Array, axis: int = -1) -> Array:
     """Return sum_i p_i log(p_i / q_i), with 0 log 0 = 0."""
-    some = p > 0
-    ratio = xp.log(xp.where(some, p, 1.0)) - xp.log(xp.where(some, q, 1.0))
+    positive = p > 0
+    ratio = xp.log(xp.where(positive, p, 1.0)) - xp.log(xp.where(positive, q, 1.0))
     return xp.sum(p * ratio, axis=axis)
 
 
@@ -229,6 +229,6 @@ def weigh(xp: Any, scores: Array, axis: int = -1, temperature: float = 1.0) -> t
         exponentials = xp.exp(gaps if temperature == 1 else gaps / temperature)
         del gaps
         total = xp.sum(exponentials, axis=axis, keepdims=True)
-        some = total > 0
-        total = xp.where(some, total, 1.0)
-        return exponentials / total, xp.where(some, top / temperature + xp.log(total), -math.inf)
+        positive = total > 0
+        total = xp.where(positive, total, 1.0)
+        return exponentials / total, xp.where(positive, top / temperature + xp.log(total), -math.inf)

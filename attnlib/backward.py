@@ -58,8 +58,8 @@ def softmax_jacobian(p: ArrayLike, *, temperature: float = 1.0) -> Array:
     ----------
     Litman (2025), from the derivative of its one-sided transport plan.
     """
-    xp, dtype, temperature, made = _covariance(p, temperature)
-    return _held(xp, "temperature", made / temperature, dtype)
+    xp, dtype, temperature, covariance = _covariance(p, temperature)
+    return _held(xp, "temperature", covariance / temperature, dtype)
 
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")  # reported as a ValueError
@@ -169,8 +169,8 @@ def fisher_information(p: ArrayLike, *, temperature: float = 1.0) -> Array:
     ----------
     Litman (2025); Amari (1998).
     """
-    xp, dtype, temperature, made = _covariance(p, temperature)
-    return _held(xp, "temperature", made / temperature / temperature, dtype)
+    xp, dtype, temperature, covariance = _covariance(p, temperature)
+    return _held(xp, "temperature", covariance / temperature / temperature, dtype)
 
 
 def _weighted(p: ArrayLike, utility: ArrayLike) -> tuple[Any, Any, Array, Array]:

@@ -330,7 +330,7 @@ def _maths(latex: str) -> str:
 def _words(reason: str) -> str:
     """A reason's HTML; the LaTeX in it becomes mathematics."""
     parts = re.split(r"\\\((.*?)\\\)", reason)
-    return "".join(_maths(part) if at % 2 else html.escape(part, quote=False) for at, part in enumerate(parts))
+    return "".join(_maths(part) if number % 2 else html.escape(part, quote=False) for number, part in enumerate(parts))
 
 
 def equation(

@@ -92,9 +92,9 @@ def main() -> None:
     torch.manual_seed(0)  # the same numbers everywhere, so that each process can check the whole
     query, key, value = (torch.randn(8, n, 64, dtype=torch.float64, device=device) for n in (16, 4096, 4096))
     mine = slice(4096 * rank // world, 4096 * (rank + 1) // world)
-    found = pooled_attention(query, key[:, mine], value[:, mine])
+    pooled = pooled_attention(query, key[:, mine], value[:, mine])
     wanted: torch.Tensor = attention(query, key, value)
-    worst = float(((found - wanted).abs() / wanted.abs().max()).max())
+    worst = float(((pooled - wanted).abs() / wanted.abs().max()).max())
     sent = query.shape[:-1].numel() * (value.shape[-1] + 2)
     print(
         f"rank {rank} of {world}: {mine.stop - mine.start} keys, {sent} numbers sent, differs by {worst:.1e}",

@@ -183,8 +183,8 @@ def samples_to_reject(p: ArrayLike, *, error: float = 0.05) -> Array:
     weights = require_weights(xp, array, p)
     count = xp.sum(xp.ones_like(weights), axis=-1, keepdims=True)
     divergence = _divergence(xp, weights, count, float(xp.finfo(dtype).eps))  # 1/n, rounded, is 1/n
-    some = divergence > 0
-    return xp.where(some, math.log(1 / error) / xp.where(some, divergence, 1.0), math.inf)
+    counted = divergence > 0
+    return xp.where(counted, math.log(1 / error) / xp.where(counted, divergence, 1.0), math.inf)
 
 
 def _scores(scores: ArrayLike) -> tuple[Any, Any, Array]:
@@ -229,8 +229,8 @@ def _below_best(xp: Any, scores: Array) -> Array:
 def _cap(xp: Any, scores: Array) -> Array:
     below = _below_best(xp, scores)
     count, best = (xp.sum(cast(xp, which, xp.float64), axis=-1) for which in (below > -math.inf, below == 0))
-    some = best > 0
-    return xp.where(some, xp.log(xp.where(some, count, 1.0)) - xp.log(xp.where(some, best, 1.0)), 0.0)
+    counted = best > 0
+    return xp.where(counted, xp.log(xp.where(counted, count, 1.0)) - xp.log(xp.where(counted, best, 1.0)), 0.0)
 
 
 @np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore")
@@ -264,6 +264,6 @@ def _divergence(xp: Any, weights: Array, count: Array, rounding: float = 0.0) ->
     """
     excess = count * weights - 1
     excess = xp.where(xp.abs(excess) > rounding, excess, 0.0)
-    some = excess > -1
-    terms = xp.where(some, (1 + excess) * xp.log1p(xp.where(some, excess, 0.0)), 0.0) - excess
+    counted = excess > -1
+    terms = xp.where(counted, (1 + excess) * xp.log1p(xp.where(counted, excess, 0.0)), 0.0) - excess
     return xp.sum(terms, axis=-1) / count[..., 0]

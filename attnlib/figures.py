@@ -49,15 +49,15 @@ _STYLE = {
 def figure(width: float = 5.4, height: float = 2.5, columns: int = 1):
     """A figure in the book's style and its axes; sizes in inches."""
     with matplotlib.rc_context(_STYLE):
-        made = Figure(figsize=(width, height), layout="constrained")
-        return made, made.subplots(1, columns)
+        picture = Figure(figsize=(width, height), layout="constrained")
+        return picture, picture.subplots(1, columns)
 
 
-def svg(made: Figure, alternative: str) -> str:
+def svg(picture: Figure, alternative: str) -> str:
     """The figure as inline SVG in the page's colours, with its alternative text."""
     with matplotlib.rc_context(_STYLE):
         buffer = io.StringIO()
-        made.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        picture.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -74,8 +74,8 @@ def svg(made: Figure, alternative: str) -> str:
 class Picture:
     """A finished figure for a cell's output: themed SVG for pages, its alternative text where there are no pictures."""
 
-    def __init__(self, made: Figure, alternative: str):
-        self._figure, self._alternative = made, alternative
+    def __init__(self, picture: Figure, alternative: str):
+        self._figure, self._alternative = picture, alternative
 
     def _repr_html_(self):
         return svg(self._figure, self._alternative)

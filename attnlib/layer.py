@@ -303,15 +303,15 @@ def running_estimate(
     tiles = []
     for first in range(0, max(length, 1), rows):  # max: no rows, too, have a result
         tile = slice(first, min(first + rows, length))
-        some = q[..., tile, :]
-        top = xp.full((*batch, some.shape[-2], 1), xp.finfo(q.dtype).min, **like)
+        queries = q[..., tile, :]
+        top = xp.full((*batch, queries.shape[-2], 1), xp.finfo(q.dtype).min, **like)
         total = xp.zeros(top.shape, **like)
         average = xp.zeros((*top.shape[:-1], v.shape[-1]), **like)
         seen = min(keys, tile.stop) if causal else keys
         for start in range(0, max(seen, 1), block_size):  # max: an empty block ties the result to the inputs
             block = slice(start, min(start + block_size, seen))
             part = None if mask is None else mask[..., tile, block]
-            s = _allowed_scores(xp, some, k[..., block, :], scale, part, causal, first, start, check=check)
+            s = _allowed_scores(xp, queries, k[..., block, :], scale, part, causal, first, start, check=check)
             old_top, top = top, xp.maximum(top, peak(xp, s))
             exponentials = xp.exp(s - top)
             old_total = total * xp.exp(old_top - top)

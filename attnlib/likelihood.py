@@ -251,15 +251,15 @@ def pool(first: Estimate, second: Estimate) -> Estimate:
     given = (first[0], second[0], first[1], second[1])
     xp, dtype, arrays = floats(**dict(zip(names, given, strict=True)))
     mean_dtype = common_real(xp, given[:2]) or dtype
-    one, two, log_one, log_two = (cast(xp, x, wide(xp, dtype)) for x in arrays)
-    require_finite(xp, **dict(zip(names, (one, two), strict=False)))
-    require_scores(xp, log_one, "first.log_precision")
-    require_scores(xp, log_two, "second.log_precision")
-    batch = broadcast("first and second", tuple(log_one.shape), tuple(log_two.shape))
-    broadcast("first and second", (*batch, 1), tuple(one.shape), tuple(two.shape))
-    logs = xp.stack([xp.broadcast_to(x, batch) for x in (log_one, log_two)], axis=-1)
+    first_mean, second_mean, first_log, second_log = (cast(xp, x, wide(xp, dtype)) for x in arrays)
+    require_finite(xp, **dict(zip(names, (first_mean, second_mean), strict=False)))
+    require_scores(xp, first_log, "first.log_precision")
+    require_scores(xp, second_log, "second.log_precision")
+    batch = broadcast("first and second", tuple(first_log.shape), tuple(second_log.shape))
+    broadcast("first and second", (*batch, 1), tuple(first_mean.shape), tuple(second_mean.shape))
+    logs = xp.stack([xp.broadcast_to(x, batch) for x in (first_log, second_log)], axis=-1)
     weights, total = weigh(xp, logs)
-    return Estimate(cast(xp, weights[..., :1] * one + weights[..., 1:] * two, mean_dtype), total[..., 0])
+    return Estimate(cast(xp, weights[..., :1] * first_mean + weights[..., 1:] * second_mean, mean_dtype), total[..., 0])
 
 
 @np.errstate(over="ignore", under="ignore")

@@ -232,8 +232,8 @@ def maximum_entropy(features: ArrayLike, expectation: ArrayLike, *, prior: Array
         weights = rest[0].copy()
     counts = weights > 0
     weights[counts], multipliers = _closest(np.atleast_2d(rows)[:, counts], np.atleast_1d(target), weights[counts])
-    made = (xp.asarray(x, device=place) for x in (weights, multipliers[0] if single else multipliers))
-    return MaximumEntropy(*(cast(xp, x, kind) for x, kind in zip(made, (dtype, wide(xp, dtype)), strict=True)))
+    results = (xp.asarray(x, device=place) for x in (weights, multipliers[0] if single else multipliers))
+    return MaximumEntropy(*(cast(xp, x, kind) for x, kind in zip(results, (dtype, wide(xp, dtype)), strict=True)))
 
 
 def _weights(p: ArrayLike, axis: int) -> tuple[Any, Any, Array, int]:
@@ -253,12 +253,13 @@ def _closest(features: np.ndarray, target: np.ndarray, prior: np.ndarray) -> tup
     close = 8 * np.finfo(float).eps * np.maximum(np.abs(low), np.abs(target))
     outside[scale == 0] = (np.abs(target - low) > close)[scale == 0]
     if outside.any():
-        at = int(outside.argmax())
-        which = "the feature" if len(features) == 1 else f"feature {at}"
-        if scale[at] == 0:
-            raise ValueError(f"expectation must be {low[at]}, the constant value of {which}; got {target[at]}")
+        worst = int(outside.argmax())
+        which = "the feature" if len(features) == 1 else f"feature {worst}"
+        if scale[worst] == 0:
+            raise ValueError(f"expectation must be {low[worst]}, the constant value of {which}; got {target[worst]}")
         raise ValueError(
-            f"expectation must lie strictly within the range of {which}, ({low[at]}, {high[at]}); got {target[at]}"
+            f"expectation must lie strictly within the range of {which}, ({low[worst]}, {high[worst]}); "
+            f"got {target[worst]}"
         )
     constant = scale == 0
     scale[constant] = 1
@@ -273,13 +274,13 @@ def _closest(features: np.ndarray, target: np.ndarray, prior: np.ndarray) -> tup
     if (missed > _ACCURACY).any():
         raise _separated(fixed[:, missed.argmax()] / scale, features, target)
     inside = vary.T @ centred
-    found, weights = (_tilt if rank == 1 else _newton)(inside, np.log(prior))
+    solution, weights = (_tilt if rank == 1 else _newton)(inside, np.log(prior))
     reached = (np.abs(centred @ weights) <= _ACCURACY).all()  # false for NaN too
     if not reached or (rank > 1 and weights.min() < _SMALL):
         face = _face(inside)
         if not reached or (face @ inside).max() < _BOUNDARY * np.ptp(face @ inside):
             raise _separated(vary @ face / scale, features, target)
-    multipliers = vary @ found / scale
+    multipliers = vary @ solution / scale
     same = fixed / scale[:, None]  # adding any of these changes no weight
     return weights, multipliers - same @ np.linalg.lstsq(same, multipliers, rcond=None)[0]
 

@@ -299,8 +299,8 @@ def _masses(xp: Any, s: Array, a: Array, b: Array, slack: float) -> tuple[Array,
     if xp.any(wrong):
         pair = float(total[wrong][0]), float(other[wrong][0])
         raise ValueError(f"row_mass and column_mass must have equal totals; got {pair[0]:.6g} and {pair[1]:.6g}")
-    some = xp.where(total > 0, total, 1.0), xp.where(other > 0, other, 1.0)
-    return s, a / some[0], b / some[1], total
+    divisors = xp.where(total > 0, total, 1.0), xp.where(other > 0, other, 1.0)
+    return s, a / divisors[0], b / divisors[1], total
 
 
 def _count(value: Any) -> int:

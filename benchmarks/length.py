@@ -63,8 +63,8 @@ def record(path: Path, rates: list[dict], points: list[dict]) -> None:
     kept = json.loads(path.read_text("utf-8")) if path.exists() else {"rates": [], "points": []}
     new = {"rates": rates, "points": points}
     for name, keys in (("rates", ("library", "dtype")), ("points", ("method", "dtype"))):
-        series = {tuple(one[key] for key in keys) for one in new[name]}
-        new[name] = [one for one in kept[name] if tuple(one[key] for key in keys) not in series] + new[name]
+        series = {tuple(record[key] for key in keys) for record in new[name]}
+        new[name] = [record for record in kept[name] if tuple(record[key] for key in keys) not in series] + new[name]
     path.write_text(json.dumps(new, indent=1) + "\n", "utf-8")
 
 
@@ -103,9 +103,9 @@ def main(lengths: list[int], path: Path | None) -> None:
     if path:
         record(path, rates, points)
     naive, streaming = ([p for p in points if p["method"] == name and p["seconds"]] for name in length.METHODS[:2])
-    for one, other in ((a, b) for a in naive for b in streaming if a["length"] == b["length"]):
-        faster, smaller = one["seconds"] / other["seconds"], one["peak_bytes"] / other["peak_bytes"]
-        print(f"T = {one['length']}: in blocks {faster:.2f} times as fast, with 1/{smaller:.0f} of the memory")
+    for slow, fast in ((a, b) for a in naive for b in streaming if a["length"] == b["length"]):
+        faster, smaller = slow["seconds"] / fast["seconds"], slow["peak_bytes"] / fast["peak_bytes"]
+        print(f"T = {slow['length']}: in blocks {faster:.2f} times as fast, with 1/{smaller:.0f} of the memory")
     for name, measured in (("naive", naive), ("streaming", streaming)):
         if len(measured) < 2:
             continue  # no slope

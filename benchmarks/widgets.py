@@ -49,8 +49,8 @@ def filled(cls, grid, line):
 
 def main():
     """Drag the first handle of each widget and print median and 95th percentile."""
-    grid = [[(at % 4) * 1.2 - 1.8, (at // 4) * 1.2 - 1.8] for at in range(16)]
-    line = [at / 3 - 2.5 for at in range(16)]
+    grid = [[(number % 4) * 1.2 - 1.8, (number // 4) * 1.2 - 1.8] for number in range(16)]
+    line = [number / 3 - 2.5 for number in range(16)]
     widgets = [cls(**filled(cls, grid, line)) for cls in widget_classes().values()]
     print(f"{'widget, 16 keys where it has keys':36}{'median ms':>10}{'95 % ms':>10}")
     with sync_playwright() as driver:

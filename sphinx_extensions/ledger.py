@@ -31,14 +31,14 @@ class LedgerDirective(SphinxDirective):
 
 def check(app, env):
     """Warn of every row without evidence; have the ledger page written again if the evidence has changed."""
-    found = {}  # a claim may have evidence in several chapters; the first in reading order is shown
+    evidence = {}  # a claim may have evidence in several chapters; the first in reading order is shown
     for page, record in records(env):
         if record["kind"] == "equation":
-            found.setdefault(record["id"], (page, (record["keys"], record["by"])))
-    for identifier in sources().keys() - found.keys():
+            evidence.setdefault(record["id"], (page, (record["keys"], record["by"])))
+    for identifier in sources().keys() - evidence.keys():
         logger.warning("ledger: equation %s has no evidence in any chapter", identifier)
-    before, env.ledger_shown = getattr(env, "ledger_shown", None), found
-    return [env.ledger_page] if found != before and hasattr(env, "ledger_page") else []
+    before, env.ledger_shown = getattr(env, "ledger_shown", None), evidence
+    return [env.ledger_page] if evidence != before and hasattr(env, "ledger_page") else []
 
 
 def _statement(latex):
@@ -46,7 +46,9 @@ def _statement(latex):
     pieces = re.split(r"\\text\{([^{}]*)\}", latex)  # every second piece is words
     if len("".join(pieces[1::2])) < 25:
         return [nodes.math("", rf"\displaystyle {latex}")]
-    return [nodes.Text(part) if at % 2 else nodes.math("", part) for at, part in enumerate(pieces) if part.strip()]
+    return [
+        nodes.Text(part) if number % 2 else nodes.math("", part) for number, part in enumerate(pieces) if part.strip()
+    ]
 
 
 def _totals(name, entries):
@@ -78,7 +80,7 @@ def fill(app, doctree, docname):
             box["classes"].append("ledger-entry")
             if correction := entry.get("correction"):
                 words = re.split(r"\$(.*?)\$", correction)  # every second piece is mathematics
-                parts = [nodes.math("", part) if at % 2 else nodes.Text(part) for at, part in enumerate(words)]
+                parts = [nodes.math("", part) if number % 2 else nodes.Text(part) for number, part in enumerate(words)]
                 box += nodes.paragraph("", "", *parts)
             entries.append(box)
         place.replace_self(entries)

@@ -104,8 +104,8 @@ def description(doctree, title: str) -> str:
 def add_context(app, pagename, templatename, context, doctree):
     """Give the page's template its widgets, description and plain title; link no script that it can do without."""
     body = context.get("body", "")
-    found = (re.search(r'data-widget="([\w-]+)"', tag) for tag in WIDGET.findall(body))
-    context["widgets"] = sorted({match[1] for match in found if match})
+    matches = (re.search(r'data-widget="([\w-]+)"', tag) for tag in WIDGET.findall(body))
+    context["widgets"] = sorted({match[1] for match in matches if match})
     context["plain_title"] = mathematics.plain(context.get("title", ""))
     if 'name="description"' in context.get("metatags", ""):
         context["description"] = ""  # the chapter has its own
@@ -180,8 +180,8 @@ def names(site: Path) -> set[str]:
     """Return every class and id in the site's pages, and every word in its scripts."""
     words = set()
     for page in site.rglob("*.html"):
-        for found in re.findall(r"""\b(?:class|id)=["']([^"']*)""", page.read_text(encoding="utf-8")):
-            words.update(found.split())
+        for names in re.findall(r"""\b(?:class|id)=["']([^"']*)""", page.read_text(encoding="utf-8")):
+            words.update(names.split())
     for script in site.rglob("*.js"):
         if script.name != "searchindex.js":
             words.update(re.findall(r"[\w-]+", script.read_text(encoding="utf-8")))
@@ -200,11 +200,11 @@ def write_icons(path: Path, characters: str):
 
 def write_mathematics(site: Path, path: Path):
     """Write the font of formulas with what the site's formulas use, and what widgets may use besides."""
-    found = {fonts.CHARACTERS}
+    characters = {fonts.CHARACTERS}
     for page in site.rglob("*.html"):
         for formula in re.findall(r"<math\b.*?</math>", page.read_text(encoding="utf-8"), re.DOTALL):
-            found.update(html.unescape(re.sub(r"<[^>]*>", "", formula)))
-    path.write_bytes(fonts.mathematics_font("".join(sorted(found))))
+            characters.update(html.unescape(re.sub(r"<[^>]*>", "", formula)))
+    path.write_bytes(fonts.mathematics_font("".join(sorted(characters))))
 
 
 def finish(app, exception):

@@ -11,7 +11,7 @@ from attnlib.derive import RECORD_TYPE
 
 def records(env) -> list[tuple[str, dict]]:
     """Every record of the book with the page that it is on, in reading order."""
-    return [(page, record) for page, found in sorted(env.attention_records.items()) for record in found]
+    return [(page, record) for page, on_page in sorted(env.attention_records.items()) for record in on_page]
 
 
 def collect(app, doctree):

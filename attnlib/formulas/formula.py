@@ -112,9 +112,9 @@ def catalogue() -> dict[str, Formula]:
     """
     from attnlib import formulas
 
-    found: dict[str, Formula] = {}
+    known: dict[str, Formula] = {}
     for module in pkgutil.iter_modules(formulas.__path__):
         for formula in vars(importlib.import_module(f"attnlib.formulas.{module.name}")).values():
-            if isinstance(formula, Formula) and found.setdefault(formula.identifier, formula) != formula:
+            if isinstance(formula, Formula) and known.setdefault(formula.identifier, formula) != formula:
                 raise ValueError(f"name {formula.name!r} must mean one formula; got {formula} and another")
-    return found
+    return known

@@ -42,8 +42,8 @@ class _Preview(BaseHTTPRequestHandler):
             self._answer("")
             return
         # A process of its own imports the files as they are now; what it has to say of a mistake is the page.
-        made = subprocess.run([sys.executable, __file__, "--print", self.kind], capture_output=True, text=True)
-        body = made.stdout if made.returncode == 0 else f"<pre>{html.escape(made.stderr)}</pre>"
+        printed = subprocess.run([sys.executable, __file__, "--print", self.kind], capture_output=True, text=True)
+        body = printed.stdout if printed.returncode == 0 else f"<pre>{html.escape(printed.stderr)}</pre>"
         self._answer(body + RELOAD.format(saved=before))
 
     def _answer(self, body: str) -> None:

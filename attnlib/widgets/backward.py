@@ -104,14 +104,14 @@ class KeyAdvantage(Widget):
         return {name: getattr(self, name) for name in names}
 
     def draw(self, left, right):
-        at = np.arange(3)
+        index = np.arange(3)
         for shift, numbers, label in (
             (-0.27, self.utilities, "utility"),
             (0, self.advantages, "advantage"),
             (0.27, self.gradients, "gradient"),
         ):
             left.bar(
-                at + 1 + shift,
+                index + 1 + shift,
                 numbers,
                 0.24,
                 color=figures.KEYS[:3],
@@ -119,7 +119,7 @@ class KeyAdvantage(Widget):
                 label=label,
             )
         left.axhline(0, color=figures.MUTED, linewidth=0.8)
-        left.set(xlabel="key", xticks=at + 1, title="Utility, advantage, gradient (from pale to full)")
+        left.set(xlabel="key", xticks=index + 1, title="Utility, advantage, gradient (from pale to full)")
         corners = np.array([[0, 0], [1, 0], [0.5, 0.75**0.5]])
         right.fill(*corners.T, facecolor="none", edgecolor=figures.LINE)
         start = self.weights @ corners
@@ -140,7 +140,7 @@ class KeyAdvantage(Widget):
 
     def describe(self):
         def by_key(numbers):
-            return ", ".join(f"key {at + 1} {show(number)}" for at, number in enumerate(numbers))
+            return ", ".join(f"key {index + 1} {show(number)}" for index, number in enumerate(numbers))
 
         return (
             f"At τ = {self.tau:.4g} the weights are {by_key(self.weights)}; the advantages {by_key(self.advantages)}; "

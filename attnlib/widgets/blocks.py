@@ -66,12 +66,12 @@ class BlockPooling(Widget):
         """The three mergers in order: (first, second, how far apart). 0 to 3 are blocks, 4 to 6 the mergers."""
         row = sorted(range(4), key=lambda block: self.places[block])
         gaps = np.diff(np.array(self.places)[row]).tolist()
-        found = []
+        mergers = []
         while gaps:
-            at = int(np.argmin(gaps))
-            found.append((row[at], row[at + 1], gaps.pop(at)))
-            row[at : at + 2] = [3 + len(found)]
-        return found
+            closest = int(np.argmin(gaps))
+            mergers.append((row[closest], row[closest + 1], gaps.pop(closest)))
+            row[closest : closest + 2] = [3 + len(mergers)]
+        return mergers
 
     @property
     def heights(self):
@@ -81,28 +81,28 @@ class BlockPooling(Widget):
     @property
     def members(self):
         """The letters of the blocks in each of the seven estimates: four blocks, three mergers."""
-        found = list(LETTERS)
+        letters = list(LETTERS)
         for first, second, _height in self.tree:
-            found.append("".join(sorted(found[first] + found[second])))
-        return found
+            letters.append("".join(sorted(letters[first] + letters[second])))
+        return letters
 
     @property
     def standing(self):
         """Which of the seven estimates have not merged into another at this reach."""
-        found = {0, 1, 2, 3}
+        left = {0, 1, 2, 3}
         for number, (first, second, height) in enumerate(self.tree, 4):
             if height <= self.reach:
-                found = found - {first, second} | {number}
-        return sorted(found)
+                left = left - {first, second} | {number}
+        return sorted(left)
 
     @property
     def estimates(self):
         """The seven estimates: of each block by itself, and of each merger by pooling two."""
         scores, value = np.array(self.scores), np.array(self.value)[:, None]
-        found = [likelihood.estimate(value[part], scores[part]) for part in self._parts]
+        estimates = [likelihood.estimate(value[part], scores[part]) for part in self._parts]
         for first, second, _height in self.tree:
-            found.append(likelihood.pool(found[first], found[second]))
-        return found
+            estimates.append(likelihood.pool(estimates[first], estimates[second]))
+        return estimates
 
     @property
     def _parts(self):
@@ -149,7 +149,10 @@ class BlockPooling(Widget):
         middle = list(self.places)
         floor = [0.0] * 4
         for number, (first, second, height) in enumerate(self.tree, 4):
-            x, y = [middle[at] for at in (first, first, second, second)], [floor[first], height, height, floor[second]]
+            x, y = (
+                [middle[which] for which in (first, first, second, second)],
+                [floor[first], height, height, floor[second]],
+            )
             left.plot(x, y, color=figures.KEYS[number], linewidth=2.4 if height <= self.reach else 0.8)
             middle.append((middle[first] + middle[second]) / 2)
             floor.append(height)
@@ -175,7 +178,7 @@ class BlockPooling(Widget):
             f"{members}: largest score {largest:.4g}, sum {show(total)}, average {show(average)}, share {show(weight)}"
             for members, largest, total, average, weight in numbers
         )
-        standing = ", ".join(self.members[at] for at in self.standing)
+        standing = ", ".join(self.members[which] for which in self.standing)
         return (
             f"Blocks and mergers, {listed}. Standing now: {standing}. The answer is {show(self.answer)} in every order."
         )

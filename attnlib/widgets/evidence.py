@@ -85,10 +85,10 @@ class KLBudget(Widget):
         return {name: getattr(self, name) for name in names}
 
     def draw(self, left, right):
-        at = np.arange(len(self.scores))
-        left.bar(at + 1, self.weights, color=[figures.KEYS[key % 8] for key in at])
-        left.axhline(1 / at.size, color=figures.MUTED, linestyle="--", linewidth=1)
-        left.set(xlabel="key", xticks=at + 1, ylabel="weight", ylim=(0, 1), title="Weights; dashed, equal ones")
+        index = np.arange(len(self.scores))
+        left.bar(index + 1, self.weights, color=[figures.KEYS[key % 8] for key in index])
+        left.axhline(1 / index.size, color=figures.MUTED, linestyle="--", linewidth=1)
+        left.set(xlabel="key", xticks=index + 1, ylabel="weight", ylim=(0, 1), title="Weights; dashed, equal ones")
         scores = np.array(self.scores)
         grid = np.append(np.geomspace(1e-3, 200, 200), 1e6)[:, None] / max(np.ptp(scores), 1e-9)
         weights = softmax(grid * scores)
@@ -98,11 +98,11 @@ class KLBudget(Widget):
             right.plot(ends, self.expectation + self.price * (ends - self.spent), color=figures.ACCENT, linewidth=1.2)
         right.plot(self.spent, self.expectation, "o", color=figures.INK)
         right.set(
-            xlabel="budget ρ", ylabel="expected score", xlim=(0, np.log(at.size) + 0.3), title="What a budget buys"
+            xlabel="budget ρ", ylabel="expected score", xlim=(0, np.log(index.size) + 0.3), title="What a budget buys"
         )
 
     def describe(self):
-        weights = ", ".join(f"key {at + 1} {show(weight)}" for at, weight in enumerate(self.weights))
+        weights = ", ".join(f"key {index + 1} {show(weight)}" for index, weight in enumerate(self.weights))
         return (
             f"A budget of {self.budget:.4g} nats, of which {show(self.spent)} can be spent, buys β = {self.beta:.4g} "
             f"and the expected score {show(self.expectation)}; the weights are {weights}. "

@@ -71,19 +71,19 @@ class QueryPlane(Widget):
         for axes, title in ((left, "Query and keys"), (right, "Values and output")):
             axes.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal", title=title)
             axes.grid(linewidth=0.5)
-        for at, (key, value, weight) in enumerate(zip(self.key, self.value, weights, strict=True)):
-            color = figures.KEYS[at % 8]
+        for index, (key, value, weight) in enumerate(zip(self.key, self.value, weights, strict=True)):
+            color = figures.KEYS[index % 8]
             left.plot([0, key[0]], [0, key[1]], color=color, linewidth=1)
             left.scatter(*key, s=60 + 900 * weight, color=color, alpha=0.25, linewidth=0)
             right.plot([output[0], value[0]], [output[1], value[1]], color=color, linewidth=12 * weight, alpha=0.4)
             for axes, point in ((left, key), (right, value)):
                 axes.scatter(*point, s=110, color=color)
-                axes.text(*point, f"{at + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8)
+                axes.text(*point, f"{index + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8)
         left.annotate("", self.query, (0, 0), arrowprops={"arrowstyle": "->", "color": figures.INK, "linewidth": 2})
         left.text(*self.query, " q", color=figures.INK)
         right.scatter(*output, s=90, marker="D", color=figures.INK)
 
     def describe(self):
-        weights = ", ".join(f"key {at + 1} {show(weight)}" for at, weight in enumerate(self.weights))
+        weights = ", ".join(f"key {index + 1} {show(weight)}" for index, weight in enumerate(self.weights))
         output = ", ".join(f"{show(part)}" for part in self.output)
         return f"At α = {self.alpha:.4g} the weights are {weights}; the output is ({output})."

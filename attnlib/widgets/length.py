@@ -87,7 +87,7 @@ class LengthScaling(Widget):
     _gpu = traitlets.Dict(GPU).tag(sync=True)
     _query_block = traitlets.Int(TILE).tag(sync=True)
     _methods = traitlets.List(list(METHODS)).tag(sync=True)
-    _machines = traitlets.List([list(one) for one in MACHINES.items()]).tag(sync=True)
+    _machines = traitlets.List([list(machine) for machine in MACHINES.items()]).tag(sync=True)
 
     def __init__(self, *, points=(), rates=None, **state):
         super().__init__(**state)
@@ -108,32 +108,32 @@ class LengthScaling(Widget):
     @property
     def flops(self):
         """Operations of the two matrix products, all heads."""
-        count, _held, one = self._cost
-        return count * one.flops
+        count, _held, single_head = self._cost
+        return count * single_head.flops
 
     @property
     def naive_held(self):
         """Bytes of queries, keys, values and output, and of all scores and weights."""
-        count, held, one = self._cost
-        return held + count * one.memory_naive
+        count, held, single_head = self._cost
+        return held + count * single_head.memory_naive
 
     @property
     def streaming_held(self):
         """Bytes of queries, keys, values and output, and of two numbers a query."""
-        count, held, one = self._cost
-        return held + count * one.memory_streaming
+        count, held, single_head = self._cost
+        return held + count * single_head.memory_streaming
 
     @property
     def traffic(self):
         """Bytes moved, naive and streaming, shape (2,)."""
-        count, _held, one = self._cost
-        return np.array([count * one.traffic_naive, count * one.traffic_streaming], dtype=float)
+        count, _held, single_head = self._cost
+        return np.array([count * single_head.traffic_naive, count * single_head.traffic_streaming], dtype=float)
 
     @property
     def intensity(self):
         """Operations for each byte moved, naive and streaming, shape (2,)."""
-        one = self._cost[2]
-        return np.array([one.intensity_naive, one.intensity_streaming])
+        single_head = self._cost[2]
+        return np.array([single_head.intensity_naive, single_head.intensity_streaming])
 
     @property
     def seconds(self):
@@ -226,23 +226,23 @@ class LengthScaling(Widget):
     def draw(self, left, right):
         law, _, roof, _ = (law.numpy() for law in self.laws)
         grid = 2.0 ** np.arange(6, 21)
-        made = [law(keys, *self._whole[1:], TILE) for keys in grid]
+        counts = [law(keys, *self._whole[1:], TILE) for keys in grid]
         for which, color, style in (("naive", figures.KEYS[1], "-"), ("streaming", figures.KEYS[0], "--")):
-            left.loglog(grid, [one[f"{which}_held"] for one in made], style, color=color, label=which)
+            left.loglog(grid, [count[f"{which}_held"] for count in counts], style, color=color, label=which)
             pace = self.rates["flops_per_second"], self.rates["bytes_per_second"]
-            seconds = [roof(one["flops"], one[f"{which}_traffic"], *pace)["seconds"] for one in made]
+            seconds = [roof(count["flops"], count[f"{which}_traffic"], *pace)["seconds"] for count in counts]
             right.loglog(grid, seconds, style, color=color, label=f"least, {which}")
             pace = GPU["flops_per_second"], GPU["bytes_per_second"]
-            seconds = [roof(one["flops"], one[f"{which}_traffic"], *pace)["seconds"] for one in made]
+            seconds = [roof(count["flops"], count[f"{which}_traffic"], *pace)["seconds"] for count in counts]
             right.loglog(grid, seconds, style, color=figures.ACCENT, linewidth=0.8)
         for name, capacity in MACHINES.items():
             left.axhline(capacity, color=figures.LINE, linewidth=0.8)
             left.text(64, capacity, f"{name} {capacity / 1e9:.0f} GB", fontsize=7, va="bottom")
         shapes = dict(zip(METHODS, "os^Dv", strict=True))
         for method in METHODS:
-            found = [one for one in self.points if one["method"] == method and one["seconds"] is not None]
-            if found:
-                x, y = [one["length"] for one in found], [one["seconds"] for one in found]
+            measured = [point for point in self.points if point["method"] == method and point["seconds"] is not None]
+            if measured:
+                x, y = [point["length"] for point in measured], [point["seconds"] for point in measured]
                 color = figures.KEYS[2 + METHODS.index(method)]
                 right.loglog(x, y, shapes[method], markersize=4, color=color, label=method)
         for axes in (left, right):
@@ -265,7 +265,7 @@ class LengthScaling(Widget):
 
     @property
     def _measured(self):
-        counts = {method: sum(one["method"] == method for one in self.points) for method in METHODS}
+        counts = {method: sum(point["method"] == method for point in self.points) for method in METHODS}
         kept = [f"{method}: {count} recorded points" for method, count in counts.items() if count]
         absent = [method for method, count in counts.items() if not count]
         return (

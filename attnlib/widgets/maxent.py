@@ -91,11 +91,11 @@ class MaximumEntropyDial(Widget):
         return {name: getattr(self, name) for name in names}
 
     def draw(self, left, right):
-        for at, (score, weight) in enumerate(zip(self.scores, self.weights, strict=True)):
-            color = figures.KEYS[at % 8]
+        for index, (score, weight) in enumerate(zip(self.scores, self.weights, strict=True)):
+            color = figures.KEYS[index % 8]
             left.bar(score, weight, width=0.16, color=color, alpha=0.75)
             left.scatter(score, 0, s=110, color=color, zorder=3, clip_on=False)
-            left.text(score, 0, f"{at + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8, zorder=4)
+            left.text(score, 0, f"{index + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8, zorder=4)
         left.scatter(self.expectation, -0.16, marker="^", s=120, color=figures.INK)
         left.set(xlabel="score", title="Weights, balanced at t", xlim=(-3.3, 3.3), ylim=(-0.24, 1.05))
         if min(self.scores) < max(self.scores):
@@ -109,7 +109,7 @@ class MaximumEntropyDial(Widget):
         right.set(ylim=(-0.1, np.log(len(self.scores)) + 0.4))
 
     def describe(self):
-        weights = ", ".join(f"key {at + 1} {show(weight)}" for at, weight in enumerate(self.weights))
+        weights = ", ".join(f"key {index + 1} {show(weight)}" for index, weight in enumerate(self.weights))
         return (
             f"For the expected score {show(self.expectation)} the weights are {weights}; "
             f"α = {show(self.alpha)}, entropy {show(self.entropy)}, dual {show(self.dual)}."
