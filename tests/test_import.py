@@ -40,6 +40,15 @@ def test_derivations_and_widgets_import_no_torch():
     assert "torch" not in imported_by("import attnlib.derive, attnlib.codegen, attnlib.widgets")
 
 
+def test_the_prover_is_one_file_that_needs_sympy_alone():
+    load = "spec = importlib.util.spec_from_file_location('proof', 'attnlib/proof.py')"
+    code = f"import importlib.util; {load}; module = importlib.util.module_from_spec(spec)"
+    code += "; sys.modules['proof'] = module; spec.loader.exec_module(module)"
+    code += "; import sympy; n = sympy.Symbol('n', integer=True, positive=True); j = module.Index('j', n)"
+    code += "; assert isinstance(module.prove(sympy.Sum(1, (j, 1, n)), n), module.Proved)"
+    assert imported_by(code) - {"proof"} <= {"sympy", "mpmath", "gmpy2", "flint"}
+
+
 def test_the_probe_sees_a_framework_that_is_imported():
     assert "scipy" in imported_by("import attnlib, scipy")
 
