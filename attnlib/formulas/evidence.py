@@ -35,7 +35,7 @@ price = Formula(
     "price of a nat",
     Symbol("eta", positive=True),
     1 / beta,
-    "What one more nat of budget adds to the expected score.",
+    "What a little more budget adds to the expected score, for each nat.",
 )
 draws = Formula(
     "draws until ignorance is rejected",

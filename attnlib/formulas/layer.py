@@ -10,7 +10,7 @@ weight = Formula(
     "weight of a key",
     w[i],
     exp(alpha * s[i]) / over_keys(exp(alpha * s[j])),
-    "The softmax of the scores, times the inverse temperature; the weights sum to one.",
+    "The softmax of α times the scores; the weights sum to one.",
     stable=stable_weight(i),
 )
 output = Formula(

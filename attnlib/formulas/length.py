@@ -46,7 +46,7 @@ naive_traffic = Formula(
     "bytes that the naive method moves",
     traffic,
     4 * number_size * head_count * (d * sequence_length + sequence_length**2),
-    "Each array written once and read once.",
+    "Queries, keys, values and output once; scores and weights twice, written and read.",
 )
 streaming_traffic = Formula(
     "bytes that the streaming method moves",

@@ -49,7 +49,7 @@ variance = Formula(
     "variance of a reading",
     deviations[i] ** 2,
     exp(-alpha * s[i]) / kappa,
-    "A key with a larger score is a more precise reading of the answer.",
+    "If α is above zero, a key with a larger score is a more precise reading of the answer.",
 )
 deviation = Formula(
     "standard deviation of a reading",

@@ -30,7 +30,7 @@ dual = Formula(
     "dual of the entropy",
     bound,
     log(over_keys(exp(alpha * s[j]))) - alpha * target,
-    "At every α it is above the entropy of all weights with this expected score; at the right one it is the largest.",
+    "At no α is it below the entropy of weights with this expected score; at one α it is the largest of these.",
     stable=log(over_keys(exp(alpha * (s[j] - target)))),
 )
 dual_slope = Formula(
@@ -43,7 +43,7 @@ exponential = Formula(
     "exponential through the weights",
     Symbol("w(t)", positive=True),
     exp(-dual.expression),
-    "The weight that a key with the score t would have.",
+    "The weight of a key with the score t, over the same sum.",
     stable=1 / over_keys(exp(alpha * (s[j] - target))),
 )
 tangent = Formula(

@@ -1,6 +1,6 @@
 """Where the four roads agree and part (chapter 07)."""
 
-from sympy import Symbol, exp, log
+from sympy import IndexedBase, Symbol, exp, log
 
 from attnlib.formulas.formula import Formula
 from attnlib.formulas.symbols import LogOrZero, alpha, declare, i, j, over_keys, pi0, rho, s, target, tau, w
@@ -8,7 +8,9 @@ from attnlib.formulas.symbols import LogOrZero, alpha, declare, i, j, over_keys,
 scale, shift = declare(Symbol("a", positive=True), "stretch"), declare(Symbol("b", real=True), "shift")
 
 temperature = Formula("temperature", tau, 1 / alpha, "One over the inverse temperature.")
-moved_score = Formula("score that is moved", s[i], scale * s[i] + shift, "Stretched, and shifted.")
+moved_score = Formula(
+    "score that is moved", IndexedBase("s^moved", real=True)[i], scale * s[i] + shift, "Stretched, and shifted."
+)
 weight_with_prior = Formula(
     "weight with a prior",
     w[i],

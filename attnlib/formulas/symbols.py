@@ -48,7 +48,7 @@ def _array(name: str, meaning: str, **assumptions) -> IndexedBase:
 
 
 n = _count("n", "number of keys")
-sequence_length = _count("T", "queries and keys")
+sequence_length = _count("T", "queries, and as many keys")
 d = _count("d", "coordinates")
 head_count = _count("h", "heads")
 number_size = _count("b", "bytes a number")

@@ -7,10 +7,10 @@ from attnlib.formulas.maxent import spread_out
 from attnlib.formulas.symbols import Weight, c, d, declare, i, j, k, over_keys, q, s, tau, w
 
 top = Symbol("top", real=True)  # the largest score; any number gives the same, but with this one nothing overflows
-scaled = declare(Symbol("scaled", nonnegative=True), "1 if the layer divides by √d, else 0")
+scaled = declare(Symbol("scaled", nonnegative=True), "switch: 1 if the layer divides by √d, else 0")
 chance, turn = declare(Symbol("U1", positive=True), "a uniform number"), declare(Symbol("U2", real=True), "another")
 normal = declare(Symbol("Z", real=True), "a standard normal number")
-factor = declare(Symbol("r", positive=True), "what scores over √d are multiplied by")
+factor = declare(Symbol("r", positive=True), "factor of z")
 standard_scores = declare(IndexedBase("z", real=True), "scores over √d")
 
 _logit = (s[j] - top) / tau

@@ -12,7 +12,9 @@ least = declare(Symbol("J_min", real=True), "least cost")
 
 _second = Min(Max(across - height / 2, 0), 1 - height)
 first_of_three = Formula("first of three weights at a place", p[1], 1 - height - _second, "What the others leave.")
-second_of_three = Formula("second of three weights at a place", p[2], _second, "Across, less half the height.")
+second_of_three = Formula(
+    "second of three weights at a place", p[2], _second, "Across, less half the height, kept within the triangle."
+)
 third_of_three = Formula("third of three weights at a place", p[3], height, "The height in the triangle.")
 
 cost = Formula(
@@ -66,7 +68,7 @@ gini_plan = Formula(
     "cheapest plan, by Gini's evenness",
     w[i],
     Max(0, (s[i] - nu) / (2 * tau)),
-    "A key whose score is below ν gets nothing: this is sparsemax.",
+    "A key whose score is not above ν gets nothing: this is sparsemax, of the scores over 2τ.",
 )
 gini_mass = Formula(
     "weight above a threshold",
