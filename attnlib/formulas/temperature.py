@@ -32,7 +32,7 @@ effective_keys = Formula(
     stable=exp(_entropy),
 )
 scaling = Formula(
-    "factor of a layer that does not divide",
+    "factor of the scores over the root of d",
     factor,
     Pow(sqrt(d), 1 - scaled, evaluate=False),
     "One where the layer divides scores by the root of d; the root where it does not.",

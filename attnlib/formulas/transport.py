@@ -44,13 +44,6 @@ plan_from_prior = Formula(
     "Softmax with a prior weight in each term.",
     stable=1 / over_keys(pi0[j] / pi0[i] * exp((s[j] - s[i]) / tau)),
 )
-excess = Formula(
-    "excess over the least cost",
-    cost_of_plan - least,
-    cost.expression - least_cost.expression,
-    "How much dearer a plan is than the cheapest.",
-    stable=cost.stable - least_cost.expression,
-)
 dearness = Formula(
     "divergence from the cheapest plan, at its price",
     tau * Symbol("KL", real=True),

@@ -66,8 +66,8 @@ class FourRoads(Widget):
     shown = (formulas.weight_with_prior, formulas.expectation, formulas.budget, formulas.temperature)
 
     alpha = Quantity(1.0, low=0.2, high=5, label="α")
-    stretch = Quantity(1.0, low=0.5, high=2, label="times", symbol="a")
-    shift = Quantity(0.0, low=-2, high=2, label="plus", symbol="b")
+    stretch = Quantity(1.0, low=0.5, high=2, label="scores times", symbol="a")
+    shift = Quantity(0.0, low=-2, high=2, label="scores plus", symbol="b")
     prior = Switch(label="prior weights, twice as large from key to key", symbol="pi")
     shares = Switch(label="what each key receives is fixed to its prior weight")
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3, per_key=True)

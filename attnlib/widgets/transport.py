@@ -58,7 +58,7 @@ class PlanSimplex(Widget):
     shown = (formulas.cost, formulas.plan, formulas.gini_cost, formulas.gini_plan)
 
     tau = Quantity(1.0, low=0.1, high=5, label="τ")
-    gini = Switch(label="evenness is Gini’s, 1 − Σ p², in place of Shannon’s entropy", symbol="G")
+    gini = Switch(label="evenness is Gini’s, 1 − Σ p²: the cost G in place of J", symbol="G")
     point = Quantity([0.5, 0.4], low=0, high=1)
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3)
 
