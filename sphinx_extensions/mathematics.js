@@ -46,7 +46,7 @@ function inAlphabet(character, variant) {
   if (OLDER[variant]?.[character]) return OLDER[variant][character];
   const code = character.codePointAt(0);
   const places = [code - 65, code - 97, code - 48, code - 0x391, GREEK[character] ?? code - 0x3b1];
-  const place = places.findIndex((at, kind) => at >= 0 && at < [26, 26, 10, 25, 32][kind] && starts[kind]);
+  const place = places.findIndex((offset, kind) => offset >= 0 && offset < [26, 26, 10, 25, 32][kind] && starts[kind]);
   return place < 0 ? character : String.fromCodePoint(starts[place] + places[place]);
 }
 
@@ -56,7 +56,7 @@ const escape = (text) =>
 const ACCENTS = { "^": "ˆ", "~": "˜", "¯": "¯", "˙": "˙", "¨": "¨" };
 const STRUT = { height: "0.75em", depth: "0.25em" };
 const APPLIED = "\u2061"; // stands between a function's name and what it is applied to
-const isName = (made) => made.name === "mi" && [...made.children.join("")].length > 1;
+const isName = (tag) => tag.name === "mi" && [...tag.children.join("")].length > 1;
 const isRow = (node) => node.isInferred || node.kind === "mrow" || node.kind === "TeXAtom";
 const em = (space) =>
   ({ thinmathspace: 0.1667, mediummathspace: 0.2222, thickmathspace: 0.2778 })[space] ?? (parseFloat(space) || 0);
@@ -117,13 +117,13 @@ function cell(node) {
   const table = node.parent.parent;
   const line = table.childNodes.indexOf(node.parent);
   const column = node.parent.childNodes.indexOf(node);
-  const listed = (name, at) => {
+  const listed = (name, index) => {
     const values = String(table.attributes.get(name)).split(/\s+/);
-    return values[Math.min(at, values.length - 1)];
+    return values[Math.min(index, values.length - 1)];
   };
-  const half = (name, at, count) => (at < 0 || at === count - 1 ? "0" : `calc(${listed(name, at)} / 2)`);
-  const [above, below] = [line - 1, line].map((at) => half("rowspacing", at, table.childNodes.length));
-  const [left, right] = [column - 1, column].map((at) => half("columnspacing", at, node.parent.childNodes.length));
+  const half = (name, gap, count) => (gap < 0 || gap === count - 1 ? "0" : `calc(${listed(name, gap)} / 2)`);
+  const [above, below] = [line - 1, line].map((gap) => half("rowspacing", gap, table.childNodes.length));
+  const [left, right] = [column - 1, column].map((gap) => half("columnspacing", gap, node.parent.childNodes.length));
   return { class: `to-${listed("columnalign", column)}`, style: `padding:${above} ${right} ${below} ${left}` };
 }
 
@@ -133,37 +133,37 @@ function row(nodes, parent) {
     isRow(parent) || ["math", "mstyle", "mtd", "msqrt", "mpadded", "mphantom", "menclose"].includes(parent.kind);
   const written = [];
   for (const node of nodes) {
-    const made = element(node);
+    const tag = element(node);
     const core = node.isEmbellished ? node.coreMO().attributes : null;
     const told = (name) => core?.isSet(name) && em(core.get(name));
     const before = placed ? told("lspace") || em(node.texSpacing()) : 0;
     const previous = written.at(-1);
     const applied = previous?.children[0] === APPLIED;
-    if (made.name === "mo") Object.assign(made, { before, after: (placed && told("rspace")) || 0 });
+    if (tag.name === "mo") Object.assign(tag, { before, after: (placed && told("rspace")) || 0 });
     else if (before && previous?.name === "mo" && !applied) previous.after = before;
     else if (before) {
       const space = { name: "mspace", attributes: { width: size(before) }, children: [] };
       // Firefox leaves a space of its own there, so ours is hidden from it.
-      if (applied || isName(made)) space.attributes.class = "beside-name";
+      if (applied || isName(tag)) space.attributes.class = "beside-name";
       written.push(space);
     }
-    if (made.name !== "mi" || made.children.join("")) written.push(made); // TeX's empty atoms have done their work
+    if (tag.name !== "mi" || tag.children.join("")) written.push(tag); // TeX's empty atoms have done their work
   }
-  written.forEach((made, at) => {
-    if (made.name !== "mo") return;
-    const between = at > 0 && at < written.length - 1;
-    const untold = made.before === made.after && isUsual(made.children.join(""), made.before, between);
-    const spaces = { lspace: size(made.before), rspace: size(made.after) };
-    for (const [name, space] of Object.entries(spaces)) made.attributes[name] = untold ? undefined : space;
+  written.forEach((tag, index) => {
+    if (tag.name !== "mo") return;
+    const between = index > 0 && index < written.length - 1;
+    const untold = tag.before === tag.after && isUsual(tag.children.join(""), tag.before, between);
+    const spaces = { lspace: size(tag.before), rspace: size(tag.after) };
+    for (const [name, space] of Object.entries(spaces)) tag.attributes[name] = untold ? undefined : space;
   });
   return written;
 }
 
-function write(made) {
-  if (typeof made === "string") return made;
-  const attributes = Object.entries(made.attributes).filter(([, value]) => value !== undefined);
+function write(part) {
+  if (typeof part === "string") return part;
+  const attributes = Object.entries(part.attributes).filter(([, value]) => value !== undefined);
   const told = attributes.map(([name, value]) => ` ${name}="${escape(value)}"`).join("");
-  return `<${made.name}${told}>${made.children.map(write).join("")}</${made.name}>`;
+  return `<${part.name}${told}>${part.children.map(write).join("")}</${part.name}>`;
 }
 
 /** Returns { mathml } or, where MathJax cannot read the TeX, { error }. */
@@ -171,15 +171,15 @@ function convert(tex, display) {
   try {
     const root = formulas.convert(tex, { display, end: STATE.COMPILED });
     root.setTeXclass(null);
-    const made = element(root);
-    const [only, ...others] = made.children;
+    const math = element(root);
+    const [only, ...others] = math.children;
     if (only?.name === "mstyle" && !others.length && only.attributes.scriptlevel === "0") {
       delete only.attributes.scriptlevel;
-      made.children = only.children; // \displaystyle at the beginning is said of the whole formula
-      Object.assign(made.attributes, only.attributes);
+      math.children = only.children; // \displaystyle at the beginning is said of the whole formula
+      Object.assign(math.attributes, only.attributes);
     }
-    if (display) made.attributes = { display: "block" };
-    return { mathml: write(made) };
+    if (display) math.attributes = { display: "block" };
+    return { mathml: write(math) };
   } catch (error) {
     return { error: error.message };
   }

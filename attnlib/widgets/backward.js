@@ -78,23 +78,23 @@ function build({ state, change, replace }) {
     move: (point) => change({ gradient: point }),
     mark: letterMark("g"),
   });
-  const values = state().value.map((_, at) =>
+  const values = state().value.map((_, key) =>
     handle({
       panel: plane,
-      label: `value ${at + 1}`,
+      label: `value ${key + 1}`,
       symbol: "v",
-      key: at,
+      key,
       axes,
       range: { low: -2.4, high: 2.4 },
-      value: () => state().value[at],
-      move: (point) => replace("value", at, point),
-      mark: dot(at),
+      value: () => state().value[key],
+      move: (point) => replace("value", key, point),
+      mark: dot(key),
     }),
   );
   const scores = scoreMarks(line, { state, replace });
   plane.picture.append(arrow, star, ...values.map(({ group }) => group), gradient.group);
-  const stems = scores.map((_, at) =>
-    svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "w" }),
+  const stems = scores.map((_, key) =>
+    svg("line", { class: "arrow", style: color(key), "data-key": key, "data-symbol": "w" }),
   );
   line.picture.append(...stems, ...scores.map(({ group }) => group));
   const mean = svg("line", { class: "law mean", "data-symbol": "u" });
@@ -128,11 +128,11 @@ function build({ state, change, replace }) {
       { gradient: g, scores: s, value },
       { weights, output: o, utilities, advantages, gradients, baseline, ...after },
     ) {
-      const at = (point) => `translate(${point.map((part) => part.toFixed(2)).join(" ")})`;
+      const translation = (point) => `translate(${point.map((part) => part.toFixed(2)).join(" ")})`;
       const link = (shape, [x1, y1], [x2, y2]) => put(shape, { x1, y1, x2, y2 });
       gradient.place(plane.to(g));
       link(arrow, plane.to([0, 0]), plane.to(g));
-      put(star, { transform: at(plane.to(o)) });
+      put(star, { transform: translation(plane.to(o)) });
       values.forEach((mark, key) => mark.place(plane.to(value[key])));
       const tips = s.map((score, key) => line.to([score, weights[key]]));
       separate(tips).forEach((spot, key) => scores[key].place(spot));
@@ -144,11 +144,11 @@ function build({ state, change, replace }) {
         lengths[key].textContent = show(tidy(number));
       });
       link(mean, [chart.across(0.5), chart.up(baseline)], [chart.across(3.5), chart.up(baseline)]);
-      const start = simplex.at(weights);
+      const start = simplex.pointOf(weights);
       put(here, { cx: start[0], cy: start[1] });
       for (const { name, way, end } of routes) {
-        link(way, start, simplex.at(after[name]));
-        put(end, { transform: at(simplex.at(after[name])) });
+        link(way, start, simplex.pointOf(after[name]));
+        put(end, { transform: translation(simplex.pointOf(after[name])) });
       }
     },
   };
@@ -165,7 +165,7 @@ const columns = {
     ["weight", "w"],
   ],
   of: (_, { utilities, advantages, gradients, weights }) =>
-    weights.map((weight, at) => [utilities[at], tidy(advantages[at]), tidy(gradients[at]), weight]),
+    weights.map((weight, key) => [utilities[key], tidy(advantages[key]), tidy(gradients[key]), weight]),
 };
 
 function describe(_, { baseline, weights, plain, natural }) {

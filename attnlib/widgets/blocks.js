@@ -17,30 +17,32 @@ function merge(parts) {
   return { top, total, average };
 }
 
-const instead = (list, at, part) => list.map((old, other) => (other === at ? part : old));
+const instead = (list, index, part) => list.map((old, other) => (other === index ? part : old));
 
 function compute({ reach, places, scores, value }) {
-  const keys = scores.map((score, at) => ({ top: score, total: 1, average: value[at] }));
+  const keys = scores.map((score, key) => ({ top: score, total: 1, average: value[key] }));
   const home = blockOf(keys.length);
   const all = [...LETTERS].map((letter, block) => ({
     letters: letter,
-    ...merge(keys.filter((_, at) => home[at] === block)),
+    ...merge(keys.filter((_, key) => home[key] === block)),
   }));
-  const row = [0, 1, 2, 3].sort((one, other) => places[one] - places[other]);
-  const gaps = row.slice(1).map((block, at) => places[block] - places[row[at]]);
+  const row = [0, 1, 2, 3].sort((block, other) => places[block] - places[other]);
+  const gaps = row.slice(1).map((block, index) => places[block] - places[row[index]]);
   const heights = [];
   const tree = [];
   while (gaps.length) {
-    const at = gaps.indexOf(Math.min(...gaps));
-    const pair = [row[at], row[at + 1]];
-    heights.push(...gaps.splice(at, 1));
-    row.splice(at, 2, all.length);
+    const closest = gaps.indexOf(Math.min(...gaps));
+    const pair = [row[closest], row[closest + 1]];
+    heights.push(...gaps.splice(closest, 1));
+    row.splice(closest, 2, all.length);
     tree.push(pair);
     const [first, second] = pair.map((which) => all[which]);
     all.push({ letters: [...(first.letters + second.letters)].sort().join(""), ...merge([first, second]) });
   }
-  const gone = new Set(tree.flatMap((pair, at) => (heights[at] <= reach ? pair : [])));
-  const standing = all.map((_, at) => at).filter((at) => !gone.has(at) && (at < 4 || heights[at - 4] <= reach));
+  const gone = new Set(tree.flatMap((pair, merger) => (heights[merger] <= reach ? pair : [])));
+  const standing = all
+    .map((_, index) => index)
+    .filter((index) => !gone.has(index) && (index < 4 || heights[index - 4] <= reach));
   const [tops, sums, averages] = ["top", "total", "average"].map((name) => all.map((part) => part[name]));
   const last = all[6];
   const shares = merged(4, last.top, tops.slice(0, 4), sums.slice(0, 4), averages.slice(0, 4)).weights;
@@ -81,22 +83,22 @@ function build({ state, change, replace }) {
     y: { range: [7.5, -0.5], ticks: [], label: "" },
   });
 
-  const keys = home.map((block, at) =>
+  const keys = home.map((block, key) =>
     handle({
       panel: cloud,
-      label: `key ${at + 1}, in block ${LETTERS[block]}`,
+      label: `key ${key + 1}, in block ${LETTERS[block]}`,
       symbol: "M",
       key: block,
       axes: ["score", "value"],
       range: { low: -3, high: 3 },
-      value: () => [state().scores[at], state().value[at]],
+      value: () => [state().scores[key], state().value[key]],
       move: ([score, value]) =>
-        change({ scores: instead(state().scores, at, score), value: instead(state().value, at, value) }),
+        change({ scores: instead(state().scores, key, score), value: instead(state().value, key, value) }),
       mark: svg(
         "g",
         { class: "mark" },
         svg("circle", { r: 9, class: "fill", style: color(block) }),
-        svg("text", { "text-anchor": "middle", dy: 3.5 }, `${LETTERS[block]}${at + 1}`),
+        svg("text", { "text-anchor": "middle", dy: 3.5 }, `${LETTERS[block]}${key + 1}`),
       ),
     }),
   );
@@ -105,7 +107,7 @@ function build({ state, change, replace }) {
   const level = svg("line", { class: "law mean", x1: order.across(-0.5), x2: order.across(8.5) });
   const word = svg("text", { x: order.across(-0.4) });
   word.textContent = "reach";
-  const branches = [0, 1, 2].map((at) => svg("path", { "data-key": 4 + at, style: color(4 + at) }));
+  const branches = [0, 1, 2].map((merger) => svg("path", { "data-key": 4 + merger, style: color(4 + merger) }));
   const names = [0, 1, 2].map(() => svg("text", { class: "named" }));
   const leaves = [...LETTERS].map((letter, block) =>
     handle({
@@ -128,10 +130,10 @@ function build({ state, change, replace }) {
   order.picture.append(level, word, ...branches, ...names, ...leaves.map(({ group }) => group));
 
   const line = svg("line", { class: "center", y1: forest.up(-0.5), y2: forest.up(7.5), "data-symbol": "o" });
-  const rows = Array.from({ length: 7 }, (_, at) => {
-    const whisker = svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "sigma" });
-    const mark = svg("rect", { class: "bar", style: color(at), "data-key": at, "data-symbol": "o" });
-    const text = svg("text", { x: forest.across(-4.5), y: forest.up(at + 0.5) + 3.5 });
+  const rows = Array.from({ length: 7 }, (_, row) => {
+    const whisker = svg("line", { class: "arrow", style: color(row), "data-key": row, "data-symbol": "sigma" });
+    const mark = svg("rect", { class: "bar", style: color(row), "data-key": row, "data-symbol": "o" });
+    const text = svg("text", { x: forest.across(-4.5), y: forest.up(row + 0.5) + 3.5 });
     return { group: svg("g", {}, whisker, mark), whisker, mark, text };
   });
   forest.window.append(line, ...rows.flatMap(({ group, text }) => [group, text]));
@@ -174,40 +176,40 @@ function build({ state, change, replace }) {
       { reach, places, scores, value },
       { tree, heights, standing, averages, deviations, weights, members, answer },
     ) {
-      keys.forEach((mark, at) => mark.place(cloud.to([scores[at], value[at]])));
+      keys.forEach((mark, key) => mark.place(cloud.to([scores[key], value[key]])));
       const middle = [...places];
       const floor = [0, 0, 0, 0];
-      tree.forEach(([first, second], at) => {
+      tree.forEach(([first, second], merger) => {
         const [[x1, y1], [x2, y2], [x, y]] = [
           [middle[first], floor[first]],
           [middle[second], floor[second]],
-          [(middle[first] + middle[second]) / 2, heights[at]],
+          [(middle[first] + middle[second]) / 2, heights[merger]],
         ].map(order.to);
-        put(branches[at], {
+        put(branches[merger], {
           d: `M${x1.toFixed(2)} ${y1.toFixed(2)}V${y.toFixed(2)}H${x2.toFixed(2)}V${y2.toFixed(2)}`,
-          class: heights[at] <= reach ? "branch" : "branch ahead",
+          class: heights[merger] <= reach ? "branch" : "branch ahead",
         });
-        put(names[at], { x: x + 4, y: y - 4 });
-        if (names[at].textContent !== members[4 + at]) names[at].textContent = members[4 + at];
+        put(names[merger], { x: x + 4, y: y - 4 });
+        if (names[merger].textContent !== members[4 + merger]) names[merger].textContent = members[4 + merger];
         middle.push((middle[first] + middle[second]) / 2);
-        floor.push(heights[at]);
+        floor.push(heights[merger]);
       });
       leaves.forEach((mark, block) => mark.place(order.to([places[block], 0])));
       const up = order.up(reach);
       put(level, { y1: up, y2: up });
       put(word, { y: up - 4 });
-      rows.forEach(({ whisker, mark, text, group }, at) => {
-        const [x, y] = forest.to([averages[at], at + 0.5]);
-        const size = 5 + 9 * weights[at];
+      rows.forEach(({ whisker, mark, text, group }, row) => {
+        const [x, y] = forest.to([averages[row], row + 0.5]);
+        const size = 5 + 9 * weights[row];
         put(whisker, {
-          x1: forest.across(averages[at] - deviations[at]),
-          x2: forest.across(averages[at] + deviations[at]),
+          x1: forest.across(averages[row] - deviations[row]),
+          x2: forest.across(averages[row] + deviations[row]),
           y1: y,
           y2: y,
         });
         put(mark, { x: x - size / 2, y: y - size / 2, width: size, height: size });
-        if (text.textContent !== members[at]) text.textContent = members[at];
-        put(group, { class: standing.includes(at) ? "" : "ahead" });
+        if (text.textContent !== members[row]) text.textContent = members[row];
+        put(group, { class: standing.includes(row) ? "" : "ahead" });
       });
       const x = forest.across(answer);
       put(line, { x1: x, x2: x });
@@ -224,11 +226,11 @@ const columns = {
     ["average", "o"],
     ["share", "w"],
   ],
-  of: (_, { tops, sums, averages, weights }) => tops.map((top, at) => [top, sums[at], averages[at], weights[at]]),
+  of: (_, { tops, sums, averages, weights }) => tops.map((top, row) => [top, sums[row], averages[row], weights[row]]),
 };
 
 function describe(_, { members, standing, answer, off }) {
-  const names = standing.map((at) => members[at]).join(", ");
+  const names = standing.map((estimate) => members[estimate]).join(", ");
   return `Standing: ${names}. The answer is ${show(answer)}, off the average of all keys at once by ${show(off)}.`;
 }
 

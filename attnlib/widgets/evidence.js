@@ -49,21 +49,21 @@ function build({ state, change, replace }) {
   const limit = svg("line", { class: "law mean", "data-symbol": "rho" });
   const curve = svg("path", { class: "center", "data-symbol": "rho" });
   const tangent = svg("line", { class: "tangent", "data-symbol": "beta" });
-  const scores = state().scores.map((_, at) =>
+  const scores = state().scores.map((_, key) =>
     handle({
       panel: left,
-      label: `score of key ${at + 1}`,
+      label: `score of key ${key + 1}`,
       symbol: "s",
-      key: at,
+      key,
       axes: ["score"],
       range: { low: -3, high: 3 },
-      value: () => state().scores[at],
-      move: ([score]) => replace("scores", at, score),
-      mark: dot(at),
+      value: () => state().scores[key],
+      move: ([score]) => replace("scores", key, score),
+      mark: dot(key),
     }),
   );
-  const stems = scores.map((_, at) =>
-    svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "w" }),
+  const stems = scores.map((_, key) =>
+    svg("line", { class: "arrow", style: color(key), "data-key": key, "data-symbol": "w" }),
   );
   const budget = handle({
     panel: right,
@@ -89,11 +89,11 @@ function build({ state, change, replace }) {
     panels: [left, right],
     update({ budget: nats, scores: all }, { weights, expectation, price, largest }) {
       link(limit, right.to([largest, -3.2]), right.to([largest, 3.4]));
-      const tips = all.map((score, at) => left.to([score, weights[at]]));
+      const tips = all.map((score, key) => left.to([score, weights[key]]));
       const places = separate(tips);
-      scores.forEach((mark, at) => {
-        mark.place(places[at]);
-        link(stems[at], [tips[at][0], left.up(0)], tips[at]);
+      scores.forEach((mark, key) => {
+        mark.place(places[key]);
+        link(stems[key], [tips[key][0], left.up(0)], tips[key]);
       });
       const top = Math.max(...all);
       const range = top - Math.min(...all) || 1;
@@ -133,7 +133,7 @@ const columns = {
     ["score", "s"],
     ["weight", "w"],
   ],
-  of: ({ scores }, { weights }) => scores.map((score, at) => [score, weights[at]]),
+  of: ({ scores }, { weights }) => scores.map((score, key) => [score, weights[key]]),
 };
 
 function describe({ budget }, { beta, price, expectation, spent, weights, draws }) {

@@ -16,8 +16,8 @@ function standardScores(count, size, draw) {
   const name = `${size}:${draw}`;
   if (!fresh.has(name)) {
     const offset = Math.imul(draw, GOLDEN);
-    const number = (at) => normal(uniform(offset + 2 * at), uniform(offset + 2 * at + 1)).number;
-    const vector = (row) => Array.from({ length: size }, (_, at) => number(row * size + at));
+    const number = (index) => normal(uniform(offset + 2 * index), uniform(offset + 2 * index + 1)).number;
+    const vector = (row) => Array.from({ length: size }, (_, column) => number(row * size + column));
     const keys = Array.from({ length: count }, (_, row) => vector(row + 1));
     fresh.set(name, drawn(size, count, vector(0), keys).scores);
   }
@@ -50,8 +50,8 @@ function build({ state, change, model }) {
       x: { range: [-4, count + 1], ticks: [1, 16, 32, 48, 64], label: "key, by weight" },
       y: { range: [-0.02, 1.05], ticks: [0, 0.5, 1], label: "weight" },
     });
-    const bars = Array.from({ length: count }, (_, at) =>
-      svg("rect", { class: "gap", "data-symbol": "w", x: frame.across(at + 0.6), width: 3.2 }),
+    const bars = Array.from({ length: count }, (_, key) =>
+      svg("rect", { class: "gap", "data-symbol": "w", x: frame.across(key + 0.6), width: 3.2 }),
     );
     const word = svg("text", { class: "named", x: frame.across(count), y: frame.up(0.8), "text-anchor": "end" });
     frame.window.append(...bars, word);
@@ -106,7 +106,7 @@ function build({ state, change, model }) {
       }
       grip.place(dial.to([Math.log2(size), results.effective]));
       for (const [name, { bars, word, up, figure }] of Object.entries(charts)) {
-        results[name].weights.forEach((weight, at) => put(bars[at], { y: up(weight), height: up(0) - up(weight) }));
+        results[name].weights.forEach((weight, key) => put(bars[key], { y: up(weight), height: up(0) - up(weight) }));
         word.textContent = `${show(results[name].effective)} effective keys`;
         put(figure, { class: (name === "divided") === Boolean(scaled) ? "chosen" : "" });
       }
@@ -124,8 +124,8 @@ const columns = {
 
 function describe({ head_dim: size, scaled }, { effective, weights }) {
   const how = scaled ? "divided by √d" : "not divided";
-  const found = `largest weight ${show(weights[0])}, ${show(effective)} effective keys of ${weights.length}`;
-  return `d = ${Math.round(size)}, ${how}: ${found}.`;
+  const summary = `largest weight ${show(weights[0])}, ${show(effective)} effective keys of ${weights.length}`;
+  return `d = ${Math.round(size)}, ${how}: ${summary}.`;
 }
 
 export function render({ model, el }) {

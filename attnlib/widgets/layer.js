@@ -17,9 +17,9 @@ function hull(points) {
 }
 
 function compute({ alpha, query, key, value }) {
-  const found = scores(query, key, key.length, query.length).scores;
-  const { weights } = softmax(alpha, key.length, found);
-  return { scores: found, weights, output: output(weights, value, key.length, value[0].length).output };
+  const products = scores(query, key, key.length, query.length).scores;
+  const { weights } = softmax(alpha, key.length, products);
+  return { scores: products, weights, output: output(weights, value, key.length, value[0].length).output };
 }
 
 function build({ state, change, replace }) {
@@ -42,31 +42,31 @@ function build({ state, change, replace }) {
     move: (point) => change({ query: point }),
     mark: letterMark("q"),
   });
-  const parts = state().key.map((_, at) => ({
-    arrow: svg("line", { class: "arrow", style: color(at), "data-key": at, "data-symbol": "k" }),
-    ring: svg("circle", { class: "halo", style: color(at), "data-key": at, "data-symbol": "w" }),
-    spoke: svg("line", { class: "spoke", style: color(at), "data-key": at, "data-symbol": "w" }),
+  const parts = state().key.map((_, key) => ({
+    arrow: svg("line", { class: "arrow", style: color(key), "data-key": key, "data-symbol": "k" }),
+    ring: svg("circle", { class: "halo", style: color(key), "data-key": key, "data-symbol": "w" }),
+    spoke: svg("line", { class: "spoke", style: color(key), "data-key": key, "data-symbol": "w" }),
     key: handle({
       panel: left,
-      label: `key ${at + 1}`,
+      label: `key ${key + 1}`,
       symbol: "k",
-      key: at,
+      key,
       axes,
       range,
-      value: () => state().key[at],
-      move: (point) => replace("key", at, point),
-      mark: dot(at),
+      value: () => state().key[key],
+      move: (point) => replace("key", key, point),
+      mark: dot(key),
     }),
     value: handle({
       panel: right,
-      label: `value ${at + 1}`,
+      label: `value ${key + 1}`,
       symbol: "v",
-      key: at,
+      key,
       axes,
       range,
-      value: () => state().value[at],
-      move: (point) => replace("value", at, point),
-      mark: dot(at),
+      value: () => state().value[key],
+      move: (point) => replace("value", key, point),
+      mark: dot(key),
     }),
   }));
   left.picture.append(
@@ -84,15 +84,15 @@ function build({ state, change, replace }) {
       const origin = left.to([0, 0]);
       query.place(left.to(q));
       line(queryArrow, origin, left.to(q));
-      parts.forEach(({ arrow, ring, spoke, key, value }, at) => {
-        const tip = left.to(keys[at]);
+      parts.forEach(({ arrow, ring, spoke, key, value }, index) => {
+        const tip = left.to(keys[index]);
         key.place(tip);
         line(arrow, origin, tip);
-        put(ring, { cx: tip[0], cy: tip[1], r: halo(weights[at]) });
-        const end = right.to(values[at]);
+        put(ring, { cx: tip[0], cy: tip[1], r: halo(weights[index]) });
+        const end = right.to(values[index]);
         value.place(end);
         line(spoke, right.to(o), end);
-        put(spoke, { "stroke-width": 12 * weights[at] });
+        put(spoke, { "stroke-width": 12 * weights[index] });
       });
       const text = (points) => points.map((point) => point.map((part) => part.toFixed(2)).join()).join(" ");
       put(star, { transform: `translate(${text([right.to(o)])})` });
@@ -107,7 +107,7 @@ const columns = {
     ["score", "s"],
     ["weight", "w"],
   ],
-  of: (_, { scores: all, weights }) => all.map((score, at) => [score, weights[at]]),
+  of: (_, { scores: all, weights }) => all.map((score, key) => [score, weights[key]]),
 };
 
 function describe({ alpha }, { weights, output: o }) {

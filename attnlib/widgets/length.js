@@ -5,32 +5,34 @@ import { awaken, color, handle, html, letterMark, mount, panel, put, svg } from 
 const SETTINGS = ["head_dim", "heads", "bytes_per_number"];
 const SIZES = { float16: 2, bfloat16: 2, float32: 4, float64: 8 };
 const WAYS = ["naive", "streaming"];
-const POWERS = Array.from({ length: 15 }, (_, at) => 6 + at); // of two: the lengths that lines are drawn through
+const POWERS = Array.from({ length: 15 }, (_, step) => 6 + step); // of two: the lengths that lines are drawn through
 const whole = (state, names = ["length", ...SETTINGS]) => names.map((name) => Math.round(state[name]));
 const superscript = (number) => [...`${number}`].map((sign) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign]).join("");
 
 /** A quantity in a unit with a prefix, to three digits. */
 function human(number, unit) {
   const steps = ["n", "µ", "m", "", "k", "M", "G", "T", "P", "E"];
-  const at = Math.min(6, Math.max(-3, Math.floor(Math.log10(number) / 3 + 1e-9)));
-  return `${Number((number / 1000 ** at).toPrecision(3))} ${steps[at + 3]}${unit}`;
+  const power = Math.min(6, Math.max(-3, Math.floor(Math.log10(number) / 3 + 1e-9)));
+  return `${Number((number / 1000 ** power).toPrecision(3))} ${steps[power + 3]}${unit}`;
 }
 
 /** What is counted at a length and these settings. */
 const count = (model, length, settings) => counted(length, ...settings, model.get("_query_block"));
 
-const least = (one, pace) =>
-  WAYS.map((way) => roofline(one.flops, one[`${way}_traffic`], pace.flops_per_second, pace.bytes_per_second).seconds);
+const least = (counts, pace) =>
+  WAYS.map(
+    (way) => roofline(counts.flops, counts[`${way}_traffic`], pace.flops_per_second, pace.bytes_per_second).seconds,
+  );
 
 function compute(state, model) {
   const [length, ...settings] = whole(state);
-  const one = count(model, length, settings);
+  const counts = count(model, length, settings);
   const reach = model.get("_machines").map(([, capacity]) => limits(capacity, ...whole(state, SETTINGS)));
   return {
-    ...one,
-    traffic: WAYS.map((way) => one[`${way}_traffic`]),
-    intensity: WAYS.map((way) => moved(one.flops, one[`${way}_traffic`]).intensity),
-    seconds: least(one, model.get("rates")),
+    ...counts,
+    traffic: WAYS.map((way) => counts[`${way}_traffic`]),
+    intensity: WAYS.map((way) => moved(counts.flops, counts[`${way}_traffic`]).intensity),
+    seconds: least(counts, model.get("rates")),
     naive_limits: reach.map(({ naive }) => naive),
     streaming_limits: reach.map(({ streaming }) => streaming),
   };
@@ -50,14 +52,14 @@ function build({ state, change, model }) {
     range: [5.6, 20.4],
     ticks: [6, 8, 10, 12, 14, 16, 18, 20],
     label: "T",
-    write: (at) => `2${superscript(at)}`,
+    write: (power) => `2${superscript(power)}`,
   };
   const chart = (title, low, high, ticks, units, label) =>
     panel({
       title,
       height: 300,
       x: across,
-      y: { range: [low, high], ticks, label, write: (at) => units[ticks.indexOf(at)] },
+      y: { range: [low, high], ticks, label, write: (tick) => units[ticks.indexOf(tick)] },
     });
   const memory = chart(
     "Memory that is held; solid naive, dashed streaming",
@@ -101,9 +103,9 @@ function build({ state, change, model }) {
     return (heights) =>
       put(path, {
         d: `M${heights
-          .map((height, at) =>
+          .map((height, index) =>
             frame
-              .to([POWERS[at], Math.log10(height)])
+              .to([POWERS[index], Math.log10(height)])
               .map((part) => part.toFixed(2))
               .join(" "),
           )
@@ -225,14 +227,14 @@ function build({ state, change, model }) {
   };
   const redraw = () => {
     const pace = model.get("rates");
-    const made = POWERS.map((power) => count(model, 2 ** power, whole(state(), SETTINGS)));
-    WAYS.forEach((way, at) => {
-      lines.held[at](made.map((one) => one[`${way}_held`]));
-      lines.traffic[at](made.map((one) => one[`${way}_traffic`]));
-      lines.seconds[at](made.map((one) => least(one, pace)[at]));
-      lines.gpu[at](made.map((one) => least(one, gpu)[at]));
+    const perLength = POWERS.map((power) => count(model, 2 ** power, whole(state(), SETTINGS)));
+    WAYS.forEach((way, index) => {
+      lines.held[index](perLength.map((counts) => counts[`${way}_held`]));
+      lines.traffic[index](perLength.map((counts) => counts[`${way}_traffic`]));
+      lines.seconds[index](perLength.map((counts) => least(counts, pace)[index]));
+      lines.gpu[index](perLength.map((counts) => least(counts, gpu)[index]));
     });
-    lines.flops(made.map(({ flops }) => flops));
+    lines.flops(perLength.map(({ flops }) => flops));
     refresh();
   };
   const repace = () => {
@@ -293,9 +295,9 @@ function bench(model, methods) {
 }
 
 function describe(state, { flops, naive_held: naive, streaming_held: streaming, traffic, intensity, seconds }, model) {
-  const both = (list, unit) => `${list.map((one) => human(one, unit)).join(" and ")}`;
+  const both = (list, unit) => `${list.map((number) => human(number, unit)).join(" and ")}`;
   const bytes = `${both([naive, streaming], "B")} held, ${both(traffic, "B")} moved`;
-  const pace = `${intensity.map((one) => one.toFixed(1)).join(" and ")} FLOP a byte`;
+  const pace = `${intensity.map((number) => number.toFixed(1)).join(" and ")} FLOP a byte`;
   const least = `at least ${both(seconds, "s")} on ${model.get("rates").machine}`;
   const work = human(flops, "FLOP");
   return `T = ${Math.round(state.length)}: ${work}. Naive and streaming: ${bytes}, ${pace}, ${least}.`;
@@ -304,9 +306,9 @@ function describe(state, { flops, naive_held: naive, streaming_held: streaming, 
 export function render({ model, el }) {
   const machines = model.get("_machines");
   const of = (_, { naive_limits: naive, streaming_limits: streaming }) =>
-    machines.map(([, capacity], at) => [
+    machines.map(([, capacity], row) => [
       `${capacity / 1e9}`,
-      ...[naive, streaming].map((list) => `${Math.floor(list[at])}`),
+      ...[naive, streaming].map((list) => `${Math.floor(list[row])}`),
     ]);
   return mount({
     model,

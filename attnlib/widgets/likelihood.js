@@ -11,15 +11,15 @@ function ends({ alpha, kappa, scores, value }) {
   const { deviations } = readings(alpha, kappa, scores.length, scores);
   const tails = deviations.map((deviation) => Math.min(8, 3 * deviation));
   return [
-    Math.floor(Math.min(-4.5, ...value.map((mean, at) => mean - tails[at]))),
-    Math.ceil(Math.max(4.5, ...value.map((mean, at) => mean + tails[at]))),
+    Math.floor(Math.min(-4.5, ...value.map((mean, key) => mean - tails[key]))),
+    Math.ceil(Math.max(4.5, ...value.map((mean, key) => mean + tails[key]))),
   ];
 }
 
 function build({ state, replace, model }) {
   const shown = [-3.2, 3.2];
   const limits = [-5, 5]; // powers of ten that the variance axis shows
-  const power = (at) => `10${[...`${at}`].map((sign) => "⁻⁰¹²³⁴⁵"["-012345".indexOf(sign)]).join("")}`;
+  const power = (exponent) => `10${[...`${exponent}`].map((sign) => "⁻⁰¹²³⁴⁵"["-012345".indexOf(sign)]).join("")}`;
   const ticks = [-3, -2, -1, 0, 1, 2, 3];
   const left = panel({
     title: "Variance against score",
@@ -28,41 +28,41 @@ function build({ state, replace, model }) {
     y: { range: limits, ticks: [-4, -2, 0, 2, 4], label: "variance", write: power },
   });
   const span = ends(model.get("_initial"));
-  const whole = Array.from({ length: span[1] - span[0] + 1 }, (_, at) => span[0] + at);
+  const whole = Array.from({ length: span[1] - span[0] + 1 }, (_, step) => span[0] + step);
   const every = whole.length > 16 ? 2 : 1;
   const right = panel({
     title: "Each key’s Gaussian; the pooled one’s peak is 1",
     height: 270,
-    x: { range: span, ticks: whole.filter((at) => at % every === 0), label: "value" },
+    x: { range: span, ticks: whole.filter((tick) => tick % every === 0), label: "value" },
     y: { range: [-0.11, 1.12], ticks: [0, 0.5, 1], label: "density" },
   });
   const law = svg("line", { class: "law", "data-symbol": "sigma" });
   const bell = svg("path", { class: "bell pooled", "data-symbol": "μ̂" });
   const center = svg("line", { class: "center", "data-symbol": "μ̂" });
   const whisker = svg("path", { class: "whisker", "data-symbol": "μ̂" });
-  const parts = state().scores.map((_, at) => ({
-    bell: svg("path", { class: "bell", style: color(at), "data-key": at, "data-symbol": "sigma" }),
+  const parts = state().scores.map((_, key) => ({
+    bell: svg("path", { class: "bell", style: color(key), "data-key": key, "data-symbol": "sigma" }),
     score: handle({
       panel: left,
-      label: `score of key ${at + 1}`,
+      label: `score of key ${key + 1}`,
       symbol: "s",
-      key: at,
+      key,
       axes: ["score"],
       range: { low: -3, high: 3 },
-      value: () => state().scores[at],
-      move: ([score]) => replace("scores", at, score),
-      mark: dot(at),
+      value: () => state().scores[key],
+      move: ([score]) => replace("scores", key, score),
+      mark: dot(key),
     }),
     value: handle({
       panel: right,
-      label: `value of key ${at + 1}`,
+      label: `value of key ${key + 1}`,
       symbol: "v",
-      key: at,
+      key,
       axes: ["value"],
       range: { low: -4, high: 4 },
-      value: () => state().value[at],
-      move: ([value]) => replace("value", at, value),
-      mark: dot(at),
+      value: () => state().value[key],
+      move: ([value]) => replace("value", key, value),
+      mark: dot(key),
     }),
   }));
   left.window.append(law);
@@ -74,8 +74,10 @@ function build({ state, replace, model }) {
   const curve = (mean, deviation, peak) => {
     const points = [];
     for (let step = -16; step <= 16; step++) {
-      const at = mean + (step / 4) * deviation;
-      points.push(`${right.across(at).toFixed(2)} ${right.up(density(at, mean, deviation).density / peak).toFixed(2)}`);
+      const value = mean + (step / 4) * deviation;
+      points.push(
+        `${right.across(value).toFixed(2)} ${right.up(density(value, mean, deviation).density / peak).toFixed(2)}`,
+      );
     }
     return `M${points.join("L")}`;
   };
@@ -86,17 +88,17 @@ function build({ state, replace, model }) {
       const [y1, y2] = ends.map((variance) => left.up(Math.log10(variance)));
       put(law, { x1: left.across(shown[0]), y1, x2: left.across(shown[1]), y2 });
       const peak = density(estimate, estimate, deviation).density;
-      const onLaw = separate(scores.map((score, at) => left.to([score, height(variances[at])])));
+      const onLaw = separate(scores.map((score, key) => left.to([score, height(variances[key])])));
       const onAxis = separate(values.map((value) => right.to([value, 0])));
-      parts.forEach(({ bell: shape, score, value }, at) => {
-        score.place(onLaw[at]);
-        value.place(onAxis[at]);
-        put(shape, { d: curve(values[at], deviations[at], peak) });
+      parts.forEach(({ bell: shape, score, value }, key) => {
+        score.place(onLaw[key]);
+        value.place(onAxis[key]);
+        put(shape, { d: curve(values[key], deviations[key], peak) });
       });
       put(bell, { d: curve(estimate, deviation, peak) });
       const x = right.across(estimate);
       put(center, { x1: x, x2: x, y1: right.up(0), y2: right.up(1) });
-      const [low, high] = [estimate - deviation, estimate + deviation].map((at) => right.across(at).toFixed(2));
+      const [low, high] = [estimate - deviation, estimate + deviation].map((value) => right.across(value).toFixed(2));
       put(whisker, { d: `M${low} ${(right.up(1.06) - 4).toFixed(2)}v8m0-4H${high}m0-4v8` });
     },
   };
@@ -109,7 +111,7 @@ const columns = {
     ["variance", "sigma"],
     ["weight", "w"],
   ],
-  of: ({ scores }, { variances, weights }) => scores.map((score, at) => [score, variances[at], weights[at]]),
+  of: ({ scores }, { variances, weights }) => scores.map((score, key) => [score, variances[key], weights[key]]),
 };
 
 function describe({ kappa }, { estimate, deviation, weights }) {

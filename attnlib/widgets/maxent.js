@@ -10,8 +10,8 @@ function compute({ dial, scores }, { apart }) {
   const { expectation } = asked(dial, low, high);
   // With at most 16 keys and a dial from 0.02 to 0.98, alpha times the range is below 15/(0.02 e) = 276 in size.
   const reach = 300 / (high - low);
-  const found = high - low > apart ? crossing((at) => balance(at, expectation, n, scores).slope, -reach, reach) : 0;
-  const alpha = Math.abs(found) < 1e-16 * reach ? 0 : found; // at the plain mean, zero and not the last digit of it
+  const root = high - low > apart ? crossing((rate) => balance(rate, expectation, n, scores).slope, -reach, reach) : 0;
+  const alpha = Math.abs(root) < 1e-16 * reach ? 0 : root; // at the plain mean, zero and not the last digit of it
   const { weights } = tilted(alpha, n, scores);
   const { dual } = bound(alpha, expectation, n, scores);
   return { expectation, alpha, weights, ...evenness(n, weights), dual };
@@ -37,11 +37,16 @@ function build({ state, change, replace, model }) {
     title: "Largest entropy for each t, and its tangent",
     height: 270,
     x: { range: [-3.3, 3.3], ticks, label: "t" },
-    y: { range: [-0.12 * (most + 0.6), most + 0.6], ticks: [0, most], label: "", write: (at) => (at ? "log n" : "0") },
+    y: {
+      range: [-0.12 * (most + 0.6), most + 0.6],
+      ticks: [0, most],
+      label: "",
+      write: (tick) => (tick ? "log n" : "0"),
+    },
   });
   const law = svg("path", { class: "law curve", "data-symbol": "alpha" });
-  const stems = state().scores.map((_, at) =>
-    svg("rect", { class: "bar", style: color(at), "data-key": at, "data-symbol": "w", width: 8 }),
+  const stems = state().scores.map((_, key) =>
+    svg("rect", { class: "bar", style: color(key), "data-key": key, "data-symbol": "w", width: 8 }),
   );
   const dome = svg("path", { class: "dome", "data-symbol": "H" });
   const line = svg("line", { class: "law dashed", "data-symbol": "D" });
@@ -64,17 +69,17 @@ function build({ state, change, replace, model }) {
     move: ([dial]) => change({ dial }),
     mark: svg("g", { class: "mark query" }, svg("path", { class: "pivot", d: "M0-10L10 7H-10Z" })),
   });
-  const keys = state().scores.map((_, at) =>
+  const keys = state().scores.map((_, key) =>
     handle({
       panel: left,
-      label: `score of key ${at + 1}`,
+      label: `score of key ${key + 1}`,
       symbol: "s",
-      key: at,
+      key,
       axes: ["score"],
       range: { low: -3, high: 3 },
-      value: () => state().scores[at],
-      move: ([score]) => replace("scores", at, score),
-      mark: dot(at),
+      value: () => state().scores[key],
+      move: ([score]) => replace("scores", key, score),
+      mark: dot(key),
     }),
   );
   left.window.append(mean, name, law, ...stems);
@@ -88,12 +93,12 @@ function build({ state, change, replace, model }) {
     update({ scores }, { alpha, expectation, weights, entropy, dual }) {
       const [low, high] = ends(scores);
       const places = separate(scores.map((score) => left.to([score, 0])));
-      keys.forEach((key, at) => key.place(places[at]));
-      stems.forEach((stem, at) =>
+      keys.forEach((mark, key) => mark.place(places[key]));
+      stems.forEach((stem, key) =>
         put(stem, {
-          x: left.across(scores[at]) - 4,
-          y: left.up(weights[at]),
-          height: left.up(0) - left.up(weights[at]),
+          x: left.across(scores[key]) - 4,
+          y: left.up(weights[key]),
+          height: left.up(0) - left.up(weights[key]),
         }),
       );
       const even = left.across(tilted(0, count, scores).mean);
@@ -115,13 +120,13 @@ function build({ state, change, replace, model }) {
       put(dome, {
         d: path(
           right,
-          along.map((at) => {
-            const { mean } = tilted(at, count, scores);
-            return [mean, bound(at, mean, count, scores).dual];
+          along.map((rate) => {
+            const { mean } = tilted(rate, count, scores);
+            return [mean, bound(rate, mean, count, scores).dual];
           }),
         ),
       });
-      const [y1, y2] = [-3.3, 3.3].map((at) => right.up(tangent(alpha, expectation, dual, at).height));
+      const [y1, y2] = [-3.3, 3.3].map((x) => right.up(tangent(alpha, expectation, dual, x).height));
       put(line, { x1: right.across(-3.3), x2: right.across(3.3), y1, y2 });
       const across = right.across(expectation);
       put(drop, { x1: across, x2: across, y1: right.up(0), y2: right.up(entropy) });
@@ -136,7 +141,7 @@ const columns = {
     ["score", "s"],
     ["weight", "w"],
   ],
-  of: ({ scores }, { weights }) => scores.map((score, at) => [score, weights[at]]),
+  of: ({ scores }, { weights }) => scores.map((score, key) => [score, weights[key]]),
 };
 
 function describe(_, { expectation, alpha, entropy, dual, weights }) {

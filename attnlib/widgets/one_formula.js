@@ -26,9 +26,9 @@ function compute(state, constants, model) {
   const { before, even, ...numbers } = held(state);
   const { scores } = moved(stretch, shift, n, state.scores);
   const priors = prior ? model.get("_prior") : even;
-  const at = (rate) => tilted(rate, n, scores, priors).weights;
+  const weightsAt = (rate) => tilted(rate, n, scores, priors).weights;
   const slope = (rate) => balance(rate, numbers.expectation, n, scores, priors).slope;
-  const left = (rate) => straying(n, at(rate), priors).spent - numbers.spent;
+  const left = (rate) => straying(n, weightsAt(rate), priors).spent - numbers.spent;
   const [low, high] = [Math.min(...scores), Math.max(...scores)];
   const margin = constants.margin * (high - low); // nearer to an end rounding would decide about the weights
   const reachable = numbers.expectation > low + margin && numbers.expectation < high - margin;
@@ -39,8 +39,8 @@ function compute(state, constants, model) {
     moved: scores,
     reachable,
     likelihood: softmax(alpha, n, scores).weights,
-    entropy: at(reachable ? crossing(slope, -BEYOND, BEYOND) : end),
-    budget: at(crossing(left, 0, BEYOND)),
+    entropy: weightsAt(reachable ? crossing(slope, -BEYOND, BEYOND) : end),
+    budget: weightsAt(crossing(left, 0, BEYOND)),
     transport: shares ? priors : cheapest(numbers.temperature, n, scores, priors).weights,
   };
 }
@@ -97,7 +97,7 @@ const columns = {
 function describe({ alpha }, results) {
   const { expectation, spent, temperature, reachable } = results;
   const sets = ROADS.map(([name]) => results[name]);
-  const far = Math.max(...sets.flatMap((one) => sets.flatMap((other) => one.map((part, key) => part - other[key]))));
+  const far = Math.max(...sets.flatMap((set) => sets.flatMap((other) => set.map((part, key) => part - other[key]))));
   const numbers = `α = ${show(alpha)}, t = ${show(expectation)}, ρ = ${show(spent)}, τ = ${show(temperature)}`;
   const parted = far < 1e-9 ? "the four roads agree" : `the roads part by up to ${show(far)}`;
   return `${numbers}: ${parted}.${reachable ? "" : " No weights have the expected score t now."}`;

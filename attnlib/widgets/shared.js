@@ -90,7 +90,7 @@ function readFragment(fragment) {
 export function fromFragment(fragment, name, state, quantities) {
   const read = readFragment(fragment);
   if (read.name !== name || !fragment.slice(1 + name.length)) return null;
-  const found = {};
+  const changes = {};
   for (const [key, text] of read.parts) {
     if (!Object.hasOwn(quantities, key)) continue;
     const number = (part) => (/^-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(part) ? Number(part) : NaN);
@@ -98,9 +98,9 @@ export function fromFragment(fragment, name, state, quantities) {
     const value = [number, row, (all) => all.split(";").map(row)][quantities[key].dimensions](text);
     const shape = (part) => JSON.stringify(deep(part, () => 0));
     if (shape(value) === shape(state[key]) && [value].flat(2).every(Number.isFinite))
-      found[key] = deep(value, (part) => fit(part, quantities[key]));
+      changes[key] = deep(value, (part) => fit(part, quantities[key]));
   }
-  return found;
+  return changes;
 }
 
 /**
@@ -116,17 +116,23 @@ export function panel({ title, height, x, y }) {
   const up = place(y.range, area.bottom, area.top);
   const picture = svg("svg", { viewBox: `0 0 320 ${height}`, role: "group", "aria-label": title });
   const grid = svg("g", { class: "grid", "aria-hidden": "true" });
-  for (const at of x.ticks)
+  for (const tick of x.ticks)
     grid.append(
-      svg("line", { x1: across(at), x2: across(at), y1: area.top, y2: area.bottom, class: at === 0 ? "zero" : "" }),
-      fill(svg("text", { x: across(at), y: area.bottom + 13, "text-anchor": "middle" }), {}, [
-        x.write?.(at) ?? `${at}`.replace("-", "−"),
+      svg("line", {
+        x1: across(tick),
+        x2: across(tick),
+        y1: area.top,
+        y2: area.bottom,
+        class: tick === 0 ? "zero" : "",
+      }),
+      fill(svg("text", { x: across(tick), y: area.bottom + 13, "text-anchor": "middle" }), {}, [
+        x.write?.(tick) ?? `${tick}`.replace("-", "−"),
       ]),
     );
-  for (const at of y.ticks)
+  for (const tick of y.ticks)
     grid.append(
-      svg("line", { y1: up(at), y2: up(at), x1: area.left, x2: area.right, class: at === 0 ? "zero" : "" }),
-      fill(svg("text", { x: area.left + 2, y: up(at) - 3 }), {}, [y.write?.(at) ?? `${at}`.replace("-", "−")]),
+      svg("line", { y1: up(tick), y2: up(tick), x1: area.left, x2: area.right, class: tick === 0 ? "zero" : "" }),
+      fill(svg("text", { x: area.left + 2, y: up(tick) - 3 }), {}, [y.write?.(tick) ?? `${tick}`.replace("-", "−")]),
     );
   grid.append(
     fill(svg("text", { x: area.right, y: area.bottom - 5, "text-anchor": "end", class: "axis" }), {}, [x.label]),
@@ -151,21 +157,21 @@ export function panel({ title, height, x, y }) {
 /** A bar for every key, from zero to its value, in a panel whose x axis counts the keys. Returns what places them. */
 export function bars(panel, symbol, count, { shift = 0, width = 0.6 } = {}) {
   const size = panel.across(width) - panel.across(0);
-  const shapes = Array.from({ length: count }, (_, at) =>
+  const shapes = Array.from({ length: count }, (_, key) =>
     svg("rect", {
       class: "bar",
-      style: color(at),
-      "data-key": at,
+      style: color(key),
+      "data-key": key,
       "data-symbol": symbol,
-      x: panel.across(at + 1 + shift - width / 2),
+      x: panel.across(key + 1 + shift - width / 2),
       width: size,
     }),
   );
   panel.window.append(...shapes);
   return (values) =>
-    values.forEach((value, at) => {
+    values.forEach((value, key) => {
       const [top, foot] = [Math.max(0, value), Math.min(0, value)].map(panel.up);
-      put(shapes[at], { y: top, height: foot - top });
+      put(shapes[key], { y: top, height: foot - top });
     });
 }
 
@@ -196,7 +202,7 @@ export function crossing(increasing, low, high) {
 /** Which keys have the largest weight, in words; ties up to rounding count as ties. */
 export function leaders(weights) {
   const most = Math.max(...weights);
-  const keys = weights.flatMap((weight, at) => (weight > most * (1 - 1e-12) ? [at + 1] : []));
+  const keys = weights.flatMap((weight, key) => (weight > most * (1 - 1e-12) ? [key + 1] : []));
   if (keys.length === weights.length && keys.length > 1) return `All keys have the weight ${show(most)}.`;
   const names = keys.length > 1 ? `Keys ${keys.join(", ")} share` : `Key ${keys[0]} has`;
   return `${names} the largest weight, ${show(most)}.`;
@@ -237,8 +243,8 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
   const pointed = (event) => panel.from(event, panel.picture.getBoundingClientRect());
   group.addEventListener("pointerdown", (event) => {
     if (event.button || !event.isPrimary) return;
-    const at = pointed(event);
-    grabbed = [value()].flat().map((coordinate, axis) => coordinate - at[axis]);
+    const pointer = pointed(event);
+    grabbed = [value()].flat().map((coordinate, axis) => coordinate - pointer[axis]);
     group.setPointerCapture(event.pointerId);
     group.focus({ preventScroll: true });
     event.preventDefault();
@@ -268,7 +274,8 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
     const now = [value()].flat();
     const ends = { Home: reach().low, End: reach().high };
     if (event.key in ends) set([ends[event.key], ...now.slice(1)]);
-    else if (steps) set(axes.length === 2 ? now.map((part, at) => part + steps[at]) : [now[0] + steps[0] + steps[1]]);
+    else if (steps)
+      set(axes.length === 2 ? now.map((part, axis) => part + steps[axis]) : [now[0] + steps[0] + steps[1]]);
     else return;
     event.preventDefault();
   });
@@ -282,7 +289,7 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
         "aria-valuenow": brief(now[0]),
         "aria-valuemin": brief(low),
         "aria-valuemax": brief(high),
-        "aria-valuetext": now.map((part, at) => `${axes[at]} ${show(part)}`).join(", "),
+        "aria-valuetext": now.map((part, axis) => `${axes[axis]} ${show(part)}`).join(", "),
       });
     },
   };
@@ -328,12 +335,12 @@ export function triangle(title) {
     x: { range: [-0.08, 1.08], ticks: [], label: "" },
     y: { range: [-0.08, 1.08], ticks: [], label: "" },
   });
-  const at = (weights) => frame.to([weights[1] + weights[2] / 2, weights[2]]);
+  const pointOf = (weights) => frame.to([weights[1] + weights[2] / 2, weights[2]]);
   const corners = [
     [1, 0, 0],
     [0, 1, 0],
     [0, 0, 1],
-  ].map(at);
+  ].map(pointOf);
   frame.picture.append(
     svg("polygon", { class: "simplex", points: corners.join(" ") }),
     ...corners.map(([x, y], key) => {
@@ -342,7 +349,7 @@ export function triangle(title) {
       return mark;
     }),
   );
-  return { ...frame, at };
+  return { ...frame, pointOf };
 }
 
 /**
@@ -378,8 +385,8 @@ export function mount({ model, el, compute, build, columns, describe }) {
   const formula = html("div", { class: "formula" });
   formula.innerHTML = model.get("_formula");
 
-  const replace = (name, at, part) =>
-    change({ [name]: state()[name].map((old, other) => (other === at ? part : old)) });
+  const replace = (name, key, part) =>
+    change({ [name]: state()[name].map((old, other) => (other === key ? part : old)) });
   const { panels, update: draw, follow, more = [], stop } = build({ state, change, replace, model });
   for (const node of more)
     for (const control of node.querySelectorAll("button, input, select")) fill(control, OWN_KEYS, []);
@@ -419,14 +426,14 @@ export function mount({ model, el, compute, build, columns, describe }) {
   reset.addEventListener("click", () => change(initial));
   const link = html("a", { class: "state-link" }, "Link to this state");
 
-  const rows = (columns.rows ?? state()[columns.count].map((_, at) => at + 1)).map((label, at) => {
+  const rows = (columns.rows ?? state()[columns.count].map((_, key) => key + 1)).map((label, key) => {
     const cells = columns.names.map(([, symbol]) => html("td", symbol === "w" ? { class: "share" } : {}));
     return {
       cells,
       row: html(
         "tr",
-        { "data-key": at },
-        html("th", { scope: "row", ...(columns.plain ? {} : { style: color(at) }) }, `${label}`),
+        { "data-key": key },
+        html("th", { scope: "row", ...(columns.plain ? {} : { style: color(key) }) }, `${label}`),
         ...cells,
       ),
     };
@@ -474,9 +481,9 @@ export function mount({ model, el, compute, build, columns, describe }) {
     const results = compute(now, model.get("_constants"));
     draw(now, results);
     for (const slider of sliders) slider.show(now[slider.name]);
-    columns.of(now, results).forEach((numbers, at) =>
+    columns.of(now, results).forEach((numbers, row) =>
       numbers.forEach((number, column) => {
-        const cell = rows[at].cells[column];
+        const cell = rows[row].cells[column];
         write(cell, typeof number === "string" ? number : show(number));
         if (columns.names[column][1] === "w") cell.style.setProperty("--share", number.toFixed(4));
       }),
@@ -536,10 +543,10 @@ export function awaken(kind, render) {
     };
     /** Sets the widget as the address says: a state of it, or none and so the first one. */
     const follow = (fragment, scroll) => {
-      const found = fromFragment(fragment, name, state(), quantities);
-      if (found) set(found);
+      const changes = fromFragment(fragment, name, state(), quantities);
+      if (changes) set(changes);
       else if (!fragment) set({});
-      if (found && scroll) el.scrollIntoView({ block: "start" });
+      if (changes && scroll) el.scrollIntoView({ block: "start" });
     };
     if (location.hash) follow(location.hash, false);
     render({ model, el });

@@ -78,7 +78,7 @@ function build({ state, change, replace }) {
   const right = panel({
     title: "Cost along the line from w through p",
     height: 200,
-    x: { range: [-0.6, 1.6], ticks: [0, 1], label: "", write: (at) => (at ? "p" : "w") },
+    x: { range: [-0.6, 1.6], ticks: [0, 1], label: "", write: (tick) => (tick ? "p" : "w") },
     y: { range: [-0.2, 3.2], ticks: [0, 1, 2, 3], label: "above the least cost" },
   });
   const line = panel({
@@ -115,7 +115,7 @@ function build({ state, change, replace }) {
     panels: [left, right, line],
     update(now, { weights, lowest, plan: tried, excess }) {
       const { cost } = market(now);
-      const to = (plan) => left.at(plan).map((part) => Number(part.toFixed(1)));
+      const to = (plan) => left.pointOf(plan).map((part) => Number(part.toFixed(1)));
       const shape = JSON.stringify([now.tau, now.gini, now.scores]);
       if (shape !== drawn) {
         drawn = shape;
