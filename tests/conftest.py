@@ -117,12 +117,12 @@ def build_book(source: Path, output: Path) -> None:
 @pytest.fixture(scope="session")
 def places(site):
     """Where each kind of widget stands for the first time: the page, and the widget's name there."""
-    found = {}
+    first_places = {}
     for page in sorted((site / "chapters").glob("[0-9]*.html")):
         for tag in re.findall(r'<div class="attention-widget-host"[^>]*>', page.read_text("utf-8")):
             kind, name = re.search(r'data-widget="([^"]*)" data-name="([^"]*)"', tag).groups()
-            found.setdefault(kind, (f"chapters/{page.name}", name))
-    return found
+            first_places.setdefault(kind, (f"chapters/{page.name}", name))
+    return first_places
 
 
 @cache

@@ -39,30 +39,30 @@ def test_score_gradient_is_autograds(rng, count, scale):
         scores, p, utility, temperature = draw(rng, count, scale)
         leaf = torch.tensor(scores, requires_grad=True)
         torch.softmax(leaf / temperature, 0).dot(torch.tensor(utility)).backward()
-        found = score_gradient(p, utility, temperature=temperature)
+        gradient = score_gradient(p, utility, temperature=temperature)
         size = np.abs(utility).max() / temperature
-        np.testing.assert_allclose(found, leaf.grad.numpy(), rtol=0, atol=1e-14 * size * max(1, scale / temperature))
+        np.testing.assert_allclose(gradient, leaf.grad.numpy(), rtol=0, atol=1e-14 * size * max(1, scale / temperature))
         np.testing.assert_allclose(
-            found, exact_gradient(scores, utility, temperature), rtol=0, atol=1e-13 * size * max(1, scale)
+            gradient, exact_gradient(scores, utility, temperature), rtol=0, atol=1e-13 * size * max(1, scale)
         )
-        assert abs(found.sum()) <= 1e-14 * size
+        assert abs(gradient.sum()) <= 1e-14 * size
         assert abs(p @ advantage(p, utility)) <= 1e-14 * np.abs(utility).max()
 
 
 @pytest.mark.parametrize("count, scale", CASES)
 def test_jacobian_is_autograds_and_the_gradient_is_its_product(rng, count, scale):
     scores, p, utility, temperature = draw(rng, count, scale)
-    found = softmax_jacobian(p, temperature=temperature)
+    jacobian = softmax_jacobian(p, temperature=temperature)
     wanted = torch.autograd.functional.jacobian(lambda x: torch.softmax(x / temperature, 0), torch.tensor(scores))
-    np.testing.assert_allclose(found, wanted.numpy(), rtol=0, atol=1e-14 * max(1, scale) / temperature)
-    np.testing.assert_array_equal(found, found.T)
-    np.testing.assert_allclose(found.sum(axis=-1), 0, atol=1e-14 / temperature)
+    np.testing.assert_allclose(jacobian, wanted.numpy(), rtol=0, atol=1e-14 * max(1, scale) / temperature)
+    np.testing.assert_array_equal(jacobian, jacobian.T)
+    np.testing.assert_allclose(jacobian.sum(axis=-1), 0, atol=1e-14 / temperature)
     np.testing.assert_allclose(
-        found @ utility, score_gradient(p, utility, temperature=temperature), atol=1e-13 / temperature
+        jacobian @ utility, score_gradient(p, utility, temperature=temperature), atol=1e-13 / temperature
     )
-    eigenvalues = np.linalg.eigvalsh(found)
+    eigenvalues = np.linalg.eigvalsh(jacobian)
     assert eigenvalues.min() >= -1e-14 / temperature and eigenvalues.max() <= (1 + 1e-12) / (2 * temperature)
-    np.testing.assert_allclose(np.trace(found), (1 - (p**2).sum()) / temperature, atol=1e-14 / temperature)
+    np.testing.assert_allclose(np.trace(jacobian), (1 - (p**2).sum()) / temperature, atol=1e-14 / temperature)
 
 
 def test_jacobian_is_that_of_finite_differences(rng):
@@ -79,13 +79,13 @@ def test_fisher_is_the_mean_outer_product_and_the_curvature_of_the_divergence(rn
     for count in (1, 2, 6, 20):
         scores, p, _, temperature = draw(rng, count, 2.0)
         slopes = (np.eye(count) - p) / temperature  # row J: the derivative of log p_J
-        found = fisher_information(p, temperature=temperature)
-        np.testing.assert_allclose(found, np.einsum("J,Ji,Jj->ij", p, slopes, slopes), atol=1e-13)
-        np.testing.assert_allclose(found, softmax_jacobian(p, temperature=temperature) / temperature, rtol=1e-15)
+        information = fisher_information(p, temperature=temperature)
+        np.testing.assert_allclose(information, np.einsum("J,Ji,Jj->ij", p, slopes, slopes), atol=1e-13)
+        np.testing.assert_allclose(information, softmax_jacobian(p, temperature=temperature) / temperature, rtol=1e-15)
         hessian = torch.autograd.functional.hessian(
             lambda x, t=temperature: t * torch.logsumexp(x / t, 0), torch.tensor(scores)
         )
-        np.testing.assert_allclose(found * temperature, hessian.numpy(), atol=1e-13)
+        np.testing.assert_allclose(information * temperature, hessian.numpy(), atol=1e-13)
 
 
 def test_the_natural_gradient_is_the_advantage(rng):
@@ -121,8 +121,8 @@ def test_gradients_of_a_layer_by_query_key_value_and_temperature(rng):
         p = softmax(k @ q, temperature=t)
         by_score = score_gradient(p, v @ g, temperature=t)
         np.testing.assert_allclose(p @ (v @ g), g @ (p @ v), rtol=1e-12, atol=1e-14)  # the baseline is g . o
-        for found, leaf in ((by_score @ k, query), (np.outer(by_score, q), key), (np.outer(p, g), value)):
-            np.testing.assert_allclose(found, leaf.grad.numpy(), atol=1e-12)
+        for gradient, leaf in ((by_score @ k, query), (np.outer(by_score, q), key), (np.outer(p, g), value)):
+            np.testing.assert_allclose(gradient, leaf.grad.numpy(), atol=1e-12)
         np.testing.assert_allclose(-by_score @ (k @ q) / t, temperature.grad.item(), atol=1e-12)
 
 
@@ -139,10 +139,10 @@ def test_backends_and_dtypes_agree(backend, rng, name):
     _, p, utility, _ = draw(rng, 6, 2.0, batch=(3, 2))
     reference = FUNCTIONS[name](p, utility, temperature=0.5)
     for dtype in backend.dtypes:
-        found = FUNCTIONS[name](backend.array(p, dtype), backend.array(utility, dtype), temperature=0.5)
-        assert backend.dtype(found) == dtype
+        result = FUNCTIONS[name](backend.array(p, dtype), backend.array(utility, dtype), temperature=0.5)
+        assert backend.dtype(result) == dtype
         tolerance = {"float64": 1e-15, "float32": 3e-6, "float16": 2e-2, "bfloat16": 2e-1}[dtype]
-        np.testing.assert_allclose(backend.numpy(found), reference, atol=tolerance)
+        np.testing.assert_allclose(backend.numpy(result), reference, atol=tolerance)
     strided = backend.array(np.repeat(p, 2, axis=-1))[..., ::2]
     np.testing.assert_array_equal(
         backend.numpy(FUNCTIONS[name](strided, backend.array(utility), temperature=0.5)),
@@ -167,10 +167,10 @@ def test_edges(backend, name):
         ([0.0, 0.0], [1.0, 2.0]),
         ([0.0, 1.0, 0.0], [1.0, 2.0, 3.0]),
     ):
-        found = backend.numpy(FUNCTIONS[name](backend.array(p), backend.array(utility), temperature=1e-200))
+        result = backend.numpy(FUNCTIONS[name](backend.array(p), backend.array(utility), temperature=1e-200))
         if name != "advantage":
-            assert not found.any(), "a sure choice moves no weight, and no row without keys does"
-        assert np.isfinite(found).all()
+            assert not result.any(), "a sure choice moves no weight, and no row without keys does"
+        assert np.isfinite(result).all()
     empty = FUNCTIONS[name](backend.array(np.zeros((2, 0))), backend.array(np.zeros((2, 0))), temperature=1.0)
     assert 0 in tuple(empty.shape)
     np.testing.assert_array_equal(backend.numpy(advantage(backend.array([0.5, 0.5]), backend.array([1e15, 1e15]))), 0)
@@ -179,10 +179,10 @@ def test_edges(backend, name):
 def test_batches_broadcast(backend, rng):
     p = softmax(rng.normal(size=(4, 1, 5)))
     utility = rng.normal(size=(3, 5))
-    found = backend.numpy(score_gradient(backend.array(p), backend.array(utility)))
-    assert found.shape == (4, 3, 5)
-    for at, other in itertools.product(range(4), range(3)):
-        np.testing.assert_allclose(found[at, other], score_gradient(p[at, 0], utility[other]), atol=1e-15)
+    gradients = backend.numpy(score_gradient(backend.array(p), backend.array(utility)))
+    assert gradients.shape == (4, 3, 5)
+    for batch, other in itertools.product(range(4), range(3)):
+        np.testing.assert_allclose(gradients[batch, other], score_gradient(p[batch, 0], utility[other]), atol=1e-15)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def sample(law, rng):
     count, width = int(rng.integers(1, 9)), int(rng.integers(1, 5))
     indices = {part.base: part.indices for expr, _ in law.results.values() for part in expr.atoms(sp.Indexed)}
 
-    def one(argument):
+    def draw(argument):
         if argument in (n, d):
             return count if argument == n else width
         if not isinstance(argument, sp.IndexedBase):
@@ -38,7 +38,7 @@ def sample(law, rng):
         shape = [width if index == c else count for index in indices[argument]]
         return (rng.dirichlet(np.ones(count)) if argument[i].is_positive else rng.normal(size=shape)).tolist()
 
-    return [one(argument) for argument in law.arguments]
+    return [draw(argument) for argument in law.arguments]
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,8 @@ def test_all_engines_agree_with_fifty_digits(law, evaluate):
             wanted = np.array(value, dtype=float)
             # A sum of terms of both signs may be near zero: errors are relative to the terms' size.
             size = np.abs(wanted).max() + (1e-2 if law.results[key][0].has(sp.Add, sp.log, LogOrZero) else 0)
-            for found in (by_numpy[key], by_torch[key].numpy(), javascript[key]):
-                assert np.abs(np.array(found, dtype=float) - wanted).max() <= 1e-13 * max(size, 1e-300) * 10
+            for result in (by_numpy[key], by_torch[key].numpy(), javascript[key]):
+                assert np.abs(np.array(result, dtype=float) - wanted).max() <= 1e-13 * max(size, 1e-300) * 10
 
 
 def test_gradients_flow_through_the_torch_law():
@@ -107,10 +107,10 @@ def test_counts_constants_deltas_and_logarithms_of_zero_run_in_every_engine(eval
     )
     arguments = [1.0, 3, [0.5, 0.0, 3.0]]
     exact = law.mpmath()(*arguments)
-    found = [law.numpy()(*arguments), evaluate(law, [arguments])[0]]
+    results = [law.numpy()(*arguments), evaluate(law, [arguments])[0]]
     del law.results["largest"]  # torch's maximum wants two tensors
-    found.append({key: value.numpy() for key, value in law.torch()(*arguments).items()} | {"largest": [0.5, 0, 3]})
-    for engine in found:
+    results.append({key: value.numpy() for key, value in law.torch()(*arguments).items()} | {"largest": [0.5, 0, 3]})
+    for engine in results:
         for key, value in exact.items():
             np.testing.assert_allclose(np.array(engine[key], float), np.array(value, float), rtol=1e-14, err_msg=key)
     assert float(exact["nothing"][1]) == 0

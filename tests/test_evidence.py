@@ -65,8 +65,8 @@ def test_beta_is_the_root_that_scipy_finds(rng):
         def spent(x, z=z, budget=budget):
             return float(kl_divergence(softmax(x * z))) - budget
 
-        found = scipy.optimize.brentq(spent, 0, 1e6, xtol=1e-13, rtol=1e-14) / unit
-        assert float(inverse_temperature(scores, budget)) == pytest.approx(found, rel=1e-8)
+        root = scipy.optimize.brentq(spent, 0, 1e6, xtol=1e-13, rtol=1e-14) / unit
+        assert float(inverse_temperature(scores, budget)) == pytest.approx(root, rel=1e-8)
 
 
 def test_no_weights_within_the_budget_have_a_larger_expected_score(rng):
@@ -75,7 +75,7 @@ def test_no_weights_within_the_budget_have_a_larger_expected_score(rng):
         scores = rng.normal(size=rng.integers(2, 9))
         budget = rng.uniform(0.05, 0.9) * float(largest_budget(scores))
         log_n, best = math.log(scores.size), route(scores, budget)
-        found = scipy.optimize.minimize(
+        optimum = scipy.optimize.minimize(
             lambda y, s=scores: -np.exp(y) @ s,
             np.log(rng.dirichlet(np.full(scores.size, 5.0))),
             jac=lambda y, s=scores: -s * np.exp(y),
@@ -90,8 +90,8 @@ def test_no_weights_within_the_budget_have_a_larger_expected_score(rng):
             ),
             options={"ftol": 1e-14, "maxiter": 500},
         )
-        assert np.exp(found.x) @ scores <= best @ scores + 1e-7, number
-        assert np.exp(found.x) @ scores >= best @ scores - 1e-4, number
+        assert np.exp(optimum.x) @ scores <= best @ scores + 1e-7, number
+        assert np.exp(optimum.x) @ scores >= best @ scores - 1e-4, number
         for _ in range(20):  # competitors on the way to equal weights, within the budget
             other = rng.dirichlet(np.full(scores.size, 0.5))
             while kl_divergence(other) > budget:
@@ -184,9 +184,9 @@ def test_weights_do_not_change_where_no_float_holds_beta(backend):
 def test_masked_keys_are_out_of_the_question(backend, rng):
     scores = rng.normal(size=9)
     padded = np.append(scores, [-np.inf] * 4)
-    found = backend.numpy(route(backend.array(padded), 0.4))
-    np.testing.assert_allclose(found[:9], route(scores, 0.4), atol=1e-14)
-    assert (found[9:] == 0).all()
+    weights = backend.numpy(route(backend.array(padded), 0.4))
+    np.testing.assert_allclose(weights[:9], route(scores, 0.4), atol=1e-14)
+    assert (weights[9:] == 0).all()
     assert float(inverse_temperature(backend.array(padded), 0.4)) == pytest.approx(
         float(inverse_temperature(scores, 0.4))
     )
@@ -196,15 +196,15 @@ def test_backends_dtypes_and_batches_agree(backend, rng):
     scores, budget = rng.normal(size=(3, 1, 6)), rng.uniform(0.1, 0.8, size=(3, 4))
     reference, betas = route(scores, budget), inverse_temperature(scores, budget)
     assert reference.shape == (3, 4, 6) and betas.shape == (3, 4)
-    for at in np.ndindex(3, 4):
-        np.testing.assert_allclose(reference[at], route(scores[at[0], 0], float(budget[at])), atol=1e-15)
+    for index in np.ndindex(3, 4):
+        np.testing.assert_allclose(reference[index], route(scores[index[0], 0], float(budget[index])), atol=1e-15)
     for dtype in backend.dtypes:
         given = backend.array(scores, dtype), backend.array(budget, dtype)
-        found, beta = route(*given), inverse_temperature(*given)
+        weights, beta = route(*given), inverse_temperature(*given)
         tolerance = {"float64": 1e-13, "float32": 1e-5, "float16": 1e-2, "bfloat16": 1e-1}[dtype]
-        np.testing.assert_allclose(backend.numpy(found), reference, atol=tolerance)
+        np.testing.assert_allclose(backend.numpy(weights), reference, atol=tolerance)
         np.testing.assert_allclose(backend.numpy(beta), betas, rtol=10 * tolerance)
-        assert backend.dtype(found) == dtype
+        assert backend.dtype(weights) == dtype
         assert backend.dtype(beta) == (dtype if dtype in ("float32", "float64") else "float32")
         assert float(largest_budget(given[0])[0, 0]) == pytest.approx(math.log(6))
     strided = backend.array(np.repeat(scores, 2, axis=-1))[..., ::2]
@@ -213,10 +213,10 @@ def test_backends_dtypes_and_batches_agree(backend, rng):
 
 def test_samples_to_reject(backend):
     weights = backend.array([[0.9, 0.1], [0.5, 0.5], [1.0, 0.0]])
-    found = backend.numpy(samples_to_reject(weights, error=0.01))
+    samples = backend.numpy(samples_to_reject(weights, error=0.01))
     expected = math.log(100) / np.array([math.log(2) + 0.9 * math.log(0.9) + 0.1 * math.log(0.1), 1.0, math.log(2)])
-    np.testing.assert_allclose(found[[0, 2]], expected[[0, 2]], rtol=1e-14)
-    assert found[1] == np.inf
+    np.testing.assert_allclose(samples[[0, 2]], expected[[0, 2]], rtol=1e-14)
+    assert samples[1] == np.inf
 
 
 def test_samples_to_reject_equal_weights_and_nearly_equal_ones(backend):

@@ -6,11 +6,11 @@ from attnlib import figures
 
 
 def picture(alternative="A line & a <dot>"):
-    made, axes = figures.figure()
+    drawing, axes = figures.figure()
     axes.plot([0, 1], [0, 1], color=figures.KEYS[0], label="rising")
     axes.set(xlabel="x")
     axes.legend(frameon=False)
-    return figures.svg(made, alternative)
+    return figures.svg(drawing, alternative)
 
 
 def test_every_colour_is_the_pages_own():

@@ -72,12 +72,12 @@ def test_attention_equals_the_loop_over_random_shapes_and_masks(backend, attend,
     rng = np.random.default_rng(seed)
     arrays, mask = problem(rng)
     expected = loop(*arrays, mask=mask, causal=causal)
-    found = attend(
+    output = attend(
         *map(backend.array, arrays), mask=None if mask is None else backend.array(mask, "bool"), causal=causal
     )
-    found = backend.numpy(found)
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+    output = backend.numpy(output)
+    assert output.shape == expected.shape
+    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("magnitude", [1e-3, 1.0, 1e3, 1e6])
@@ -87,9 +87,9 @@ def test_softmax_to_fifty_digits(backend, rng, magnitude):
         with mpmath.workdps(50):
             terms = [mpmath.exp(mpmath.mpf(float(x)) / mpmath.mpf(temperature)) for x in s]
             expected = [float(term / sum(terms)) for term in terms]
-        found = backend.numpy(softmax(backend.array(s), temperature=temperature))
+        weights = backend.numpy(softmax(backend.array(s), temperature=temperature))
         # 800: an exponent of at most about 700 is rounded once by division before exp.
-        np.testing.assert_allclose(found, expected, rtol=800 * np.finfo(float).eps, atol=1e-300)
+        np.testing.assert_allclose(weights, expected, rtol=800 * np.finfo(float).eps, atol=1e-300)
 
 
 @pytest.mark.parametrize("magnitude", [1e-3, 1.0, 1e3, 1e6])
@@ -105,9 +105,9 @@ def test_attention_to_fifty_digits(backend, attend, rng, magnitude):
             for c in range(2):
                 exact[i, c] = sum(t * mpmath.mpf(float(x)) for t, x in zip(terms, v[:, c], strict=True)) / sum(terms)
         expected = np.array(exact.tolist(), dtype=float)
-    found = backend.numpy(attend(*map(backend.array, (q, k, v))))
+    output = backend.numpy(attend(*map(backend.array, (q, k, v))))
     # A score of size m is rounded by about m * eps, and so is the weight, relatively.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=20 * (1 + magnitude) * np.finfo(float).eps)
+    np.testing.assert_allclose(output, expected, rtol=0, atol=20 * (1 + magnitude) * np.finfo(float).eps)
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-14), ("float32", 2e-6)])
@@ -128,12 +128,12 @@ def test_generic_and_fused_agree_with_torch(rng, dtype, tolerance):
             expected = fused(q, k, v, **theirs)
             for attend in EVERY_ATTENTION.values():
                 torch.testing.assert_close(attend(q, k, v, **ours), expected, rtol=0, atol=tolerance)
-                found = attend(
+                output = attend(
                     *(x.numpy() for x in (q, k, v)),
                     **{n: getattr(x, "numpy", lambda x=x: x)() for n, x in ours.items()},
                 )
-                assert found.dtype == expected.numpy().dtype
-                np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=tolerance)
+                assert output.dtype == expected.numpy().dtype
+                np.testing.assert_allclose(output, expected.numpy(), rtol=0, atol=tolerance)
 
 
 def test_torch_calls_the_fused_kernel_unless_the_weights_are_wanted(monkeypatch, rng):
@@ -206,17 +206,19 @@ def test_every_path_agrees_with_float64_beyond_one_block(backend, rng, huge, dty
         allowed = np.broadcast_to(True if mask is None else mask, (heads, length, keys))
         allowed = allowed & np.tri(length, keys, dtype=bool) if causal else allowed
         scored = np.where(allowed, scale * (q.astype("float64") @ k.mT.astype("float64")), -np.inf)
-        some = allowed.any(-1, keepdims=True)
-        wanted = np.where(some, scipy.special.softmax(np.where(some, scored, 0), axis=-1), 0) @ v.astype("float64")
+        attends = allowed.any(-1, keepdims=True)
+        wanted = np.where(attends, scipy.special.softmax(np.where(attends, scored, 0), axis=-1), 0) @ v.astype(
+            "float64"
+        )
         size = np.abs(v).max()
         options = {"scale": scale, "causal": causal, "mask": None if mask is None else backend.array(mask, "bool")}
         arrays = [backend.array(x, dtype) for x in (q, k, v)]
-        found = {
+        outputs = {
             "attention": attention(*arrays, **options),
             "weights": attention(*arrays, return_weights=True, **options)[0],
             "stream": streaming_attention(*arrays, block_size=int(rng.integers(5, 100)), **options),
         }
-        for name, output in found.items():
+        for name, output in outputs.items():
             assert np.abs(backend.numpy(output) - wanted).max() <= tolerance * size, name
 
 
@@ -253,19 +255,19 @@ def test_a_key_for_all_heads_is_not_copied(rng):
     for x in (key, key[:, ::-1], key[:, :0]):
         plain = np.ascontiguousarray(x)
         tracemalloc.start()
-        found = streaming_attention(query, x, x[..., :1], block_size=100)
+        output = streaming_attention(query, x, x[..., :1], block_size=100)
         held = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert held < key.nbytes / 8
-        np.testing.assert_allclose(found, attention(query, plain, plain[..., :1]), rtol=1e-12)
+        np.testing.assert_allclose(output, attention(query, plain, plain[..., :1]), rtol=1e-12)
 
 
 def test_streaming_keeps_the_digits_of_a_sum_beside_a_large_score(backend):
     # A float32 near 1e6 moves in steps of 0.06: a running log-sum would be wrong by up to 3 % for each block.
     v = np.arange(10.0)[:, None]
     k = np.full((10, 1), 1e6)
-    found = streaming_attention(*(backend.array(x, "float32") for x in (np.ones((1, 1)), k, v)), block_size=3)
-    np.testing.assert_allclose(backend.numpy(found), [[4.5]], rtol=1e-6)
+    output = streaming_attention(*(backend.array(x, "float32") for x in (np.ones((1, 1)), k, v)), block_size=3)
+    np.testing.assert_allclose(backend.numpy(output), [[4.5]], rtol=1e-6)
 
 
 # -- properties ------------------------------------------------------------------------------------------------------
@@ -273,10 +275,10 @@ def test_streaming_keeps_the_digits_of_a_sum_beside_a_large_score(backend):
 
 def test_scores_are_linear_and_scaled(backend, rng):
     q, k = rng.normal(size=(2, 3, 16)), rng.normal(size=(5, 16))
-    found = backend.numpy(scores(backend.array(q), backend.array(k)))
-    np.testing.assert_allclose(found, np.einsum("blc,sc->bls", q, k) / 4, atol=1e-14)
+    products = backend.numpy(scores(backend.array(q), backend.array(k)))
+    np.testing.assert_allclose(products, np.einsum("blc,sc->bls", q, k) / 4, atol=1e-14)
     np.testing.assert_allclose(
-        backend.numpy(scores(backend.array(2 * q), backend.array(k), scale=3)), 24 * found, atol=1e-12
+        backend.numpy(scores(backend.array(2 * q), backend.array(k), scale=3)), 24 * products, atol=1e-12
     )
 
 
@@ -336,17 +338,17 @@ def test_a_scale_that_is_not_above_zero(backend, attend, rng, scale):
     for length, keys in ((5, 5), (1, 8), (40, 40)):
         q, k, v = (rng.normal(size=(2, 1, n, 4)) for n in (length, keys, keys))
         for causal in (False, True):
-            found = backend.numpy(attend(*map(backend.array, (q, k, v)), scale=scale, causal=causal))
-            np.testing.assert_allclose(found, loop(q, k, v, scale=scale, causal=causal), atol=1e-13)
+            output = backend.numpy(attend(*map(backend.array, (q, k, v)), scale=scale, causal=causal))
+            np.testing.assert_allclose(output, loop(q, k, v, scale=scale, causal=causal), atol=1e-13)
 
 
 def test_causal_is_aligned_at_the_top_left(backend, attend):
     # Identical keys: the weights are even, so the output counts the keys that each query sees.
     v = np.eye(5)
-    found = backend.numpy(attend(*map(backend.array, (np.ones((3, 2)), np.ones((5, 2)), v)), causal=True))
+    output = backend.numpy(attend(*map(backend.array, (np.ones((3, 2)), np.ones((5, 2)), v)), causal=True))
     expected = np.zeros((3, 5))
     expected[0, :1], expected[1, :2], expected[2, :3] = 1, 1 / 2, 1 / 3
-    np.testing.assert_allclose(found, expected, atol=1e-15)
+    np.testing.assert_allclose(output, expected, atol=1e-15)
     tall = backend.numpy(attend(*map(backend.array, (np.ones((5, 2)), np.ones((2, 2)), v[:2])), causal=True))
     np.testing.assert_allclose(tall[:, 0], [1, 1 / 2, 1 / 2, 1 / 2, 1 / 2], atol=1e-15)
 
@@ -358,9 +360,9 @@ def test_a_row_that_may_attend_nowhere_is_zero(backend, attend, rng, dtype):
     mask[0, 2] = False
     mask[1, 0, 0] = False  # empty together with causal alone
     for causal, dead in ((False, {(0, 2)}), (True, {(0, 2), (1, 0)})):
-        found = backend.numpy(attend(q, k, v, mask=backend.array(mask, "bool"), causal=causal))
-        assert {(int(b), int(i)) for b, i in np.argwhere((found == 0).all(-1))} == dead
-        assert np.isfinite(found).all()
+        output = backend.numpy(attend(q, k, v, mask=backend.array(mask, "bool"), causal=causal))
+        assert {(int(b), int(i)) for b, i in np.argwhere((output == 0).all(-1))} == dead
+        assert np.isfinite(output).all()
     for shape in ((), (1,), (4, 1), (2, 1, 1)):
         assert (backend.numpy(attend(q, k, v, mask=backend.array(np.zeros(shape), "bool"))) == 0).all()
         everywhere = backend.numpy(attend(q, k, v, mask=backend.array(np.ones(shape), "bool")))
@@ -398,32 +400,32 @@ def test_softmax_where_a_difference_or_a_quotient_overflows(backend):
 @pytest.mark.parametrize("keys", [0, 1])
 def test_no_key_and_one_key(backend, attend, rng, keys):
     q, k, v = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, keys, 4)), rng.normal(size=(2, keys, 5))
-    found = backend.numpy(attend(*map(backend.array, (q, k, v))))
-    np.testing.assert_array_equal(found, np.broadcast_to(v, (2, 3, 5)) if keys else np.zeros((2, 3, 5)))
+    output = backend.numpy(attend(*map(backend.array, (q, k, v))))
+    np.testing.assert_array_equal(output, np.broadcast_to(v, (2, 3, 5)) if keys else np.zeros((2, 3, 5)))
     masked = attend(*map(backend.array, (q, k, v)), mask=backend.array(np.ones((3, keys)), "bool"), causal=True)
-    np.testing.assert_array_equal(backend.numpy(masked), found)
+    np.testing.assert_array_equal(backend.numpy(masked), output)
     p = backend.numpy(softmax(backend.array(np.zeros((3, keys)))))
     np.testing.assert_array_equal(p, np.ones((3, keys)))
 
 
 def test_no_query_no_batch_no_value_coordinate(backend, attend, rng):
     for q, k, v in (((0, 4), (3, 4), (3, 2)), ((0, 5, 4), (0, 3, 4), (0, 3, 2)), ((5, 4), (3, 4), (3, 0))):
-        found = backend.numpy(attend(*(backend.array(rng.normal(size=shape)) for shape in (q, k, v))))
-        assert found.shape == (*q[:-1], v[-1])
+        output = backend.numpy(attend(*(backend.array(rng.normal(size=shape)) for shape in (q, k, v))))
+        assert output.shape == (*q[:-1], v[-1])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_dtype_is_kept_and_sixteen_bits_are_added_up_in_thirty_two(backend, attend, rng, dtype):
     dtype = dtype if dtype in backend.dtypes else "float16"  # NumPy has no bfloat16
     q, k, v = (backend.array(rng.normal(size=(2, n, 64)), dtype) for n in (4, 50, 50))
-    found = attend(q, k, v)
-    assert backend.dtype(found) == dtype
+    output = attend(q, k, v)
+    assert backend.dtype(output) == dtype
     exact = loop(*(backend.numpy(x) for x in (q, k, v)))
     # Half a unit in the last place of the result, and what float32 adds. torch's fused kernel on a CPU also rounds the
     # weights to 16 bits, which costs as much again for values of size one.
     half = {"float16": 2**-11, "bfloat16": 2**-8, "float32": 1e-6, "float64": 1e-14}[dtype]
     fused = backend.name == "torch" and attend is attention
-    np.testing.assert_allclose(backend.numpy(found), exact, rtol=1.01 * half, atol=half if fused else min(half, 1e-6))
+    np.testing.assert_allclose(backend.numpy(output), exact, rtol=1.01 * half, atol=half if fused else min(half, 1e-6))
     assert backend.dtype(softmax(q)) == backend.dtype(scores(q, k)) == dtype
     assert backend.dtype(attention(q, k, v, return_weights=True)[1]) == dtype
 
@@ -431,15 +433,15 @@ def test_dtype_is_kept_and_sixteen_bits_are_added_up_in_thirty_two(backend, atte
 def test_float16_scores_may_pass_what_float16_holds(backend, attend):
     # 256 coordinates of 100 * 100 / 16 give a score of 160 000; float16 ends at 65 504.
     q, k = np.full((1, 256), 100.0), np.stack([np.full(256, 100.0), np.full(256, -100.0)])
-    found = attend(*(backend.array(x, "float16") for x in (q, k, [[3.0], [4.0]])))
-    np.testing.assert_array_equal(backend.numpy(found), [[3.0]])
+    output = attend(*(backend.array(x, "float16") for x in (q, k, [[3.0], [4.0]])))
+    np.testing.assert_array_equal(backend.numpy(output), [[3.0]])
 
 
 def test_many_coordinates(backend, attend, rng):
     d = 200_000
     q, k, v = rng.normal(size=(2, d)), rng.normal(size=(3, d)), rng.normal(size=(3, 2))
-    found = backend.numpy(attend(*(backend.array(x, "float32") for x in (q, k, v))))
-    np.testing.assert_allclose(found, loop(q, k, v), atol=1e-4)
+    output = backend.numpy(attend(*(backend.array(x, "float32") for x in (q, k, v))))
+    np.testing.assert_allclose(output, loop(q, k, v), atol=1e-4)
 
 
 def test_not_contiguous(backend, attend, rng):
@@ -462,9 +464,9 @@ def test_inputs_are_left_as_they_were(backend, attend, rng):
 
 
 def test_lists_whole_numbers_and_booleans_become_real(attend):
-    found = attend([[1, 0]], [[1, 2], [3, 4]], [[True], [False]])
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found, loop([[1, 0]], [[1, 2], [3, 4]], [[1], [0]]), rtol=1e-14)
+    output = attend([[1, 0]], [[1, 2], [3, 4]], [[True], [False]])
+    assert output.dtype == np.float64
+    np.testing.assert_allclose(output, loop([[1, 0]], [[1, 2], [3, 4]], [[1], [0]]), rtol=1e-14)
     follows = attend(np.ones((1, 2), dtype=np.float32), [[0.1, 0.2]], np.ones((1, 1), dtype=np.int64))
     assert follows.dtype == np.float32
     assert softmax([1, 2]).dtype == np.float64
@@ -494,9 +496,9 @@ def test_the_library_the_dtype_and_the_kind_of_an_array_are_those_of_each_call(a
 
 def test_longdouble(attend):
     q, k, v = (np.ones((2, 2), dtype=np.longdouble) for _ in range(3))
-    found = attend(q, k, v, mask=[[True, False], [False, False]])
-    np.testing.assert_array_equal(found, [[1, 1], [0, 0]])
-    assert found.dtype == np.longdouble
+    output = attend(q, k, v, mask=[[True, False], [False, False]])
+    np.testing.assert_array_equal(output, [[1, 1], [0, 0]])
+    assert output.dtype == np.longdouble
 
 
 @pytest.mark.filterwarnings("error")
@@ -537,8 +539,8 @@ def test_gradients_match_finite_differences(attend, rng, causal):
 def test_gradients_by_torch_func(attend, rng):
     q, k, v = (torch.tensor(rng.normal(size=(4, 3)), requires_grad=True) for _ in range(3))
     attend(q, k, v).sin().sum().backward()
-    found = torch.func.grad(lambda q: attend(q, k.detach(), v.detach()).sin().sum())(q.detach())
-    torch.testing.assert_close(found, q.grad)
+    gradient = torch.func.grad(lambda q: attend(q, k.detach(), v.detach()).sin().sum())(q.detach())
+    torch.testing.assert_close(gradient, q.grad)
 
 
 def test_softmax_gradient_is_the_jacobian(rng):

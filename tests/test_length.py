@@ -88,20 +88,20 @@ def plain_attention(query, key, value):
 def test_counts_are_those_of_a_loop(t, d, dv, rng):
     arrays = [rng.normal(size=(t, width)) for width in (d, d, dv)]
     Counted.done = {}
-    found = plain_attention(*([[Counted(x) for x in row] for row in array] for array in arrays))
-    made = cost(t, d, value_dim=dv)
+    output = plain_attention(*([[Counted(x) for x in row] for row in array] for array in arrays))
+    counts = cost(t, d, value_dim=dv)
     for name in ("multiplications", "additions", "exponentials", "comparisons", "divisions"):
-        assert Counted.done.get(name, 0) == getattr(made, name), name
-    np.testing.assert_allclose([[x.value for x in row] for row in found], attention(*arrays, scale=1), rtol=1e-12)
+        assert Counted.done.get(name, 0) == getattr(counts, name), name
+    np.testing.assert_allclose([[x.value for x in row] for row in output], attention(*arrays, scale=1), rtol=1e-12)
 
 
 def test_headline_and_limits_of_the_intensity():
     for t, d, b in ((64, 8, 4), (1000, 64, 2), (2**20, 128, 8)):
-        made = cost(t, d, bytes_per_number=b, query_block=128)
-        assert made.flops == 4 * t * t * d == 2 * made.multiplications
-        assert made.memory_naive == 2 * b * t * t and made.memory_streaming == 2 * b * t
-    assert made.intensity_naive == pytest.approx(d / b, rel=1e-3)
-    assert made.intensity_streaming == pytest.approx(2 * 128 / b, rel=1e-3)
+        counts = cost(t, d, bytes_per_number=b, query_block=128)
+        assert counts.flops == 4 * t * t * d == 2 * counts.multiplications
+        assert counts.memory_naive == 2 * b * t * t and counts.memory_streaming == 2 * b * t
+    assert counts.intensity_naive == pytest.approx(d / b, rel=1e-3)
+    assert counts.intensity_streaming == pytest.approx(2 * 128 / b, rel=1e-3)
     assert cost(100, 8, query_block=1).traffic_streaming > cost(100, 8, query_block=100).traffic_streaming
     assert cost(100, 8).traffic_streaming == 4 * 100 * 16 * 2  # one block of queries: each array crosses once
 
@@ -134,12 +134,12 @@ def test_a_million_keys_fit_for_one_block_of_queries():
     key, value = rng.standard_normal((2, 2**20, 64), dtype=np.float32)
     query = rng.standard_normal((16, 64), dtype=np.float32)
     tracemalloc.start()
-    found = streaming_attention(query, key, value)
+    output = streaming_attention(query, key, value)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak + key.nbytes + value.nbytes < 2e9 and peak < 20e6
     wanted = attention(*(x.astype(np.float64) for x in (query[:2], key, value)))
-    np.testing.assert_allclose(found[:2], wanted, atol=2e-6)
+    np.testing.assert_allclose(output[:2], wanted, atol=2e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -213,33 +213,33 @@ def test_out_of_memory_is_a_note_and_other_errors_are_raised(monkeypatch):
 
 
 def test_a_run_can_be_left_between_two_lengths_and_in_a_thread():
-    found = []
+    lengths = []
 
     def work():
         for record in measurements([8, 16, 32], method="numpy streaming", repeats=1):
-            found.append(record["length"])
-            if len(found) == 2:
+            lengths.append(record["length"])
+            if len(lengths) == 2:
                 return
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join(30)
-    assert found == [8, 16]
+    assert lengths == [8, 16]
 
 
 def test_runs_in_several_threads_do_not_spoil_each_others_memory():
-    found = []
+    records = []
 
     def work():
-        found.extend(measurements([64, 128, 256] * 5, method="numpy naive", repeats=1))
+        records.extend(measurements([64, 128, 256] * 5, method="numpy naive", repeats=1))
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert len(found) == 45 and not tracemalloc.is_tracing()
-    assert all(record["peak_bytes"] >= cost(record["length"], 64).memory_naive for record in found)
+    assert len(records) == 45 and not tracemalloc.is_tracing()
+    assert all(record["peak_bytes"] >= cost(record["length"], 64).memory_naive for record in records)
 
 
 def test_who_traces_memory_already_keeps_on():
@@ -284,14 +284,14 @@ def test_bad_options_are_refused_before_anything_runs(options, message):
 
 def test_rates_count_both_ways_of_a_copy(monkeypatch):
     monkeypatch.setattr(length._NumPy, "seconds", lambda self, call: 1.0)
-    found = rates("numpy naive", "float64")
-    assert found["flops_per_second"] == 2 * 1536**3 and found["bytes_per_second"] == 2 * 2**24 * 8
+    measured = rates("numpy naive", "float64")
+    assert measured["flops_per_second"] == 2 * 1536**3 and measured["bytes_per_second"] == 2 * 2**24 * 8
 
 
 def test_rates_of_the_machine():
     for method in ("numpy naive", "torch cpu"):
-        found = rates(method)
-        assert 1e8 < found["flops_per_second"] < 1e16 and 1e7 < found["bytes_per_second"] < 1e14
-        assert found["library"] in method and found["dtype"] == "float32" and found["machine"]
+        measured = rates(method)
+        assert 1e8 < measured["flops_per_second"] < 1e16 and 1e7 < measured["bytes_per_second"] < 1e14
+        assert measured["library"] in method and measured["dtype"] == "float32" and measured["machine"]
     with pytest.raises(ValueError, match="dtype must be one of"):
         rates("numpy naive", "int8")

@@ -100,5 +100,5 @@ def test_every_order_of_merging_gives_the_answer():
     for _ in range(50):
         pooling = BlockPooling(places=rng.uniform(0, 8, 4), reach=rng.uniform(0, 8))
         assert pooling.answer == pytest.approx(whole, rel=1e-13)
-        assert sum(pooling.weights[at] for at in pooling.standing) == pytest.approx(1, rel=1e-13)
-        assert sorted("".join(pooling.members[at] for at in pooling.standing)) == list("ABCD")
+        assert sum(pooling.weights[estimate] for estimate in pooling.standing) == pytest.approx(1, rel=1e-13)
+        assert sorted("".join(pooling.members[estimate] for estimate in pooling.standing)) == list("ABCD")

@@ -52,19 +52,19 @@ def test_precision_and_variance_are_reciprocal(backend, rng, alpha, kappa):
     s = rng.normal(size=(2, 5))
     logs = plain(backend, log_precision(backend.array(s), alpha=alpha, kappa=kappa))
     np.testing.assert_allclose(logs, math.log(kappa) + alpha * s, rtol=1e-14, atol=1e-14)
-    found = plain(backend, variance(backend.array(s), alpha=alpha, kappa=kappa))
-    np.testing.assert_allclose(found, np.exp(-alpha * s) / kappa, rtol=1e-13)
+    variances = plain(backend, variance(backend.array(s), alpha=alpha, kappa=kappa))
+    np.testing.assert_allclose(variances, np.exp(-alpha * s) / kappa, rtol=1e-13)
 
 
 @pytest.mark.parametrize("alpha, kappa", [(1.0, 1.0), (0.3, 5.0), (-2.0, 0.1)])
 def test_log_likelihood_is_the_sum_of_normal_log_densities(backend, rng, alpha, kappa):
     value, s = draw(rng, batch=(2,))
     mean = rng.normal(size=(4, 1, 3))
-    found = plain(backend, log_likelihood(*map(backend.array, (mean, value, s)), alpha=alpha, kappa=kappa))
+    likelihoods = plain(backend, log_likelihood(*map(backend.array, (mean, value, s)), alpha=alpha, kappa=kappa))
     spread = np.sqrt(np.exp(-alpha * s) / kappa)[..., None]
     expected = scipy.stats.norm.logpdf(value, loc=mean[..., None, :], scale=spread).sum((-2, -1))
-    assert found.shape == (4, 2)
-    np.testing.assert_allclose(found, expected, rtol=1e-13)
+    assert likelihoods.shape == (4, 2)
+    np.testing.assert_allclose(likelihoods, expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize("alpha, kappa", [(1.0, 1.0), (0.3, 5.0), (-2.0, 0.1)])
@@ -76,23 +76,23 @@ def test_estimate_maximises_the_likelihood(backend, rng, alpha, kappa):
         return -float(log_likelihood(backend.array(mean), *on_backend, alpha=alpha, kappa=kappa))
 
     best = scipy.optimize.minimize(loss, np.zeros(3), method="BFGS", options={"gtol": 1e-7})
-    found = estimate(*on_backend, alpha=alpha, kappa=kappa)
-    np.testing.assert_allclose(plain(backend, found.mean), best.x, atol=1e-6)
+    result = estimate(*on_backend, alpha=alpha, kappa=kappa)
+    np.testing.assert_allclose(plain(backend, result.mean), best.x, atol=1e-6)
     # The curvature in each coordinate is minus the precision; L is a parabola, so the difference quotient is exact.
     for c in range(3):
-        step, middle = np.eye(3)[c], plain(backend, found.mean)
+        step, middle = np.eye(3)[c], plain(backend, result.mean)
         curvature = loss(middle + step) - 2 * loss(middle) + loss(middle - step)
-        np.testing.assert_allclose(curvature, math.exp(found.log_precision), rtol=1e-11)
+        np.testing.assert_allclose(curvature, math.exp(result.log_precision), rtol=1e-11)
 
 
 def test_gradient_of_the_likelihood_is_zero_at_the_estimate_alone(rng):
     value, s = (torch.tensor(x) for x in draw(rng))
-    found = estimate(value, s, alpha=0.7, kappa=2.0)
-    mean = found.mean.clone().requires_grad_()
+    result = estimate(value, s, alpha=0.7, kappa=2.0)
+    mean = result.mean.clone().requires_grad_()
     slope = lambda mean: torch.autograd.grad(log_likelihood(mean, value, s, alpha=0.7, kappa=2.0), mean)[0]  # noqa: E731
     torch.testing.assert_close(slope(mean), torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-13)
     away = (mean + 0.5).detach().requires_grad_()
-    torch.testing.assert_close(slope(away), -0.5 * found.log_precision.exp().expand(3), rtol=1e-12, atol=0)
+    torch.testing.assert_close(slope(away), -0.5 * result.log_precision.exp().expand(3), rtol=1e-12, atol=0)
 
 
 def test_gradients_match_finite_differences(rng):
@@ -118,20 +118,20 @@ def test_gradients_match_finite_differences(rng):
 def test_estimate_to_fifty_digits(backend, rng, magnitude, alpha):
     value, s = draw(rng)
     s = s * magnitude
-    found = estimate(backend.array(value), backend.array(s), alpha=alpha, kappa=2.5)
+    result = estimate(backend.array(value), backend.array(s), alpha=alpha, kappa=2.5)
     mean, log_of_precision = exact_estimate(value, s, alpha, 2.5)
     np.testing.assert_allclose(
-        plain(backend, found.mean), mean, rtol=0, atol=10 * (1 + magnitude) * np.finfo(float).eps
+        plain(backend, result.mean), mean, rtol=0, atol=10 * (1 + magnitude) * np.finfo(float).eps
     )
-    np.testing.assert_allclose(plain(backend, found.log_precision), log_of_precision, rtol=1e-14)
+    np.testing.assert_allclose(plain(backend, result.log_precision), log_of_precision, rtol=1e-14)
 
 
 def test_estimate_is_the_softmax_average_whatever_kappa(backend, rng):
     value, s = (backend.array(x) for x in draw(rng, keys=7, batch=(2, 4)))
     expected = (softmax(s, temperature=1 / 0.6)[..., None] * value).sum(-2)
     for kappa in (1e-300, 1.0, 1e300):
-        found = estimate(value, s, alpha=0.6, kappa=kappa)
-        np.testing.assert_allclose(plain(backend, found.mean), plain(backend, expected), rtol=0, atol=1e-12)
+        result = estimate(value, s, alpha=0.6, kappa=kappa)
+        np.testing.assert_allclose(plain(backend, result.mean), plain(backend, expected), rtol=0, atol=1e-12)
     shared = estimate(value, s[0, 0])  # one row of scores for every batch of values
     assert shared.mean.shape == (2, 4, 3) and shared.log_precision.shape == (2, 4)
     np.testing.assert_allclose(plain(backend, shared.mean[1, 2]), plain(backend, estimate(value[1, 2], s[0, 0]).mean))
@@ -143,19 +143,19 @@ def simulated(trials=40_000, alpha=0.8, kappa=2.0):
     rng = np.random.default_rng(7)
     s, truth = 2 * rng.normal(size=6), np.array([1.0, -2.0])
     value = truth + rng.normal(size=(trials, 6, 2)) * np.sqrt(variance(s, alpha=alpha, kappa=kappa))[:, None]
-    found = estimate(value, s, alpha=alpha, kappa=kappa)
+    result = estimate(value, s, alpha=alpha, kappa=kappa)
     fitted = fit_kappa(value, s, alpha=alpha)
-    q = kappa * (np.exp(alpha * s)[:, None] * (value - found.mean[:, None]) ** 2).sum(1)
-    return s, truth, value, found, fitted, q
+    q = kappa * (np.exp(alpha * s)[:, None] * (value - result.mean[:, None]) ** 2).sum(1)
+    return s, truth, value, result, fitted, q
 
 
 def test_variance_of_the_estimate_is_the_reciprocal_of_its_precision():
-    s, truth, value, found, _, _ = simulated()
-    expected = math.exp(-found.log_precision[0])
+    s, truth, value, result, _, _ = simulated()
+    expected = math.exp(-result.log_precision[0])
     # Bounds are 5 standard errors: sqrt(variance / n) of a mean, variance * sqrt(2 / n) of a variance.
     n = len(value)
-    np.testing.assert_allclose(found.mean.mean(0), truth, rtol=0, atol=5 * math.sqrt(expected / n))
-    np.testing.assert_allclose(found.mean.var(0), expected, rtol=5 * math.sqrt(2 / n))
+    np.testing.assert_allclose(result.mean.mean(0), truth, rtol=0, atol=5 * math.sqrt(expected / n))
+    np.testing.assert_allclose(result.mean.var(0), expected, rtol=5 * math.sqrt(2 / n))
     for other in (np.full(6, 1 / 6), softmax(0.4 * s), softmax(1.6 * s)):  # any other weights do worse
         assert (np.einsum("k,nkc->nc", other, value).var(0) > expected * (1 + 5 * math.sqrt(2 / n))).all()
 
@@ -180,9 +180,9 @@ def test_fit_kappa_has_the_bias_that_it_states():
 # -- pooling ---------------------------------------------------------------------------------------------------------
 
 
-def assert_same(backend, found, expected, rtol=1e-12):
-    np.testing.assert_allclose(plain(backend, found.mean), plain(backend, expected.mean), rtol=rtol, atol=1e-14)
-    np.testing.assert_allclose(plain(backend, found.log_precision), plain(backend, expected.log_precision), rtol=rtol)
+def assert_same(backend, result, expected, rtol=1e-12):
+    np.testing.assert_allclose(plain(backend, result.mean), plain(backend, expected.mean), rtol=rtol, atol=1e-14)
+    np.testing.assert_allclose(plain(backend, result.log_precision), plain(backend, expected.log_precision), rtol=rtol)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -208,9 +208,9 @@ def test_pool_is_commutative_associative_and_has_an_identity(backend, seed):
 
 def test_pool_adds_precisions_and_averages_by_precision(backend, rng):
     (m1, m2), (p1, p2) = rng.normal(size=(2, 3)), rng.uniform(0.1, 9, size=2)
-    found = pool(*(Estimate(backend.array(m), backend.array(np.log(p))) for m, p in ((m1, p1), (m2, p2))))
-    np.testing.assert_allclose(plain(backend, found.mean), (p1 * m1 + p2 * m2) / (p1 + p2), rtol=1e-13)
-    np.testing.assert_allclose(math.exp(found.log_precision), p1 + p2, rtol=1e-13)
+    result = pool(*(Estimate(backend.array(m), backend.array(np.log(p))) for m, p in ((m1, p1), (m2, p2))))
+    np.testing.assert_allclose(plain(backend, result.mean), (p1 * m1 + p2 * m2) / (p1 + p2), rtol=1e-13)
+    np.testing.assert_allclose(math.exp(result.log_precision), p1 + p2, rtol=1e-13)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -244,9 +244,9 @@ def test_fit_kappa_maximises_the_likelihood(backend, rng, alpha):
     best = scipy.optimize.minimize_scalar(
         lambda x: -float(log_likelihood(mean, *on_backend, alpha=alpha, kappa=math.exp(x))), bracket=(-1, 1), tol=1e-10
     )
-    found = float(fit_kappa(*on_backend, alpha=alpha))
-    np.testing.assert_allclose(math.log(found), best.x, atol=1e-6)
-    np.testing.assert_allclose(found, exact_kappa(value, s, alpha), rtol=1e-13)
+    fitted = float(fit_kappa(*on_backend, alpha=alpha))
+    np.testing.assert_allclose(math.log(fitted), best.x, atol=1e-6)
+    np.testing.assert_allclose(fitted, exact_kappa(value, s, alpha), rtol=1e-13)
 
 
 @pytest.mark.filterwarnings("error")
@@ -256,18 +256,18 @@ def test_fit_kappa_where_one_precision_outruns_all_floats(backend, alpha, top):
     for ahead in (1, 3):
         value = np.array([[0.1, -7.3]] * ahead + [[1.3, 2.0], [0.7, -1.0]])
         s = np.array([top] * ahead + [0.0, 0.3 / alpha])
-        found = float(fit_kappa(backend.array(value), backend.array(s), alpha=alpha))
-        assert found > 0
-        np.testing.assert_allclose(found, exact_kappa(value, s, alpha), rtol=1e-12)
+        fitted = float(fit_kappa(backend.array(value), backend.array(s), alpha=alpha))
+        assert fitted > 0
+        np.testing.assert_allclose(fitted, exact_kappa(value, s, alpha), rtol=1e-12)
 
 
 def test_fit_kappa_of_batches_and_shifted_scores(backend, rng):
     value, s = draw(rng, batch=(2, 3))
-    found = plain(backend, fit_kappa(backend.array(value), backend.array(s), alpha=0.5))
-    assert found.shape == (2, 3)
-    np.testing.assert_allclose(found[1, 2], exact_kappa(value[1, 2], s[1, 2], 0.5), rtol=1e-13)
+    fitted = plain(backend, fit_kappa(backend.array(value), backend.array(s), alpha=0.5))
+    assert fitted.shape == (2, 3)
+    np.testing.assert_allclose(fitted[1, 2], exact_kappa(value[1, 2], s[1, 2], 0.5), rtol=1e-13)
     shifted = plain(backend, fit_kappa(backend.array(value), backend.array(s + 3), alpha=0.5))
-    np.testing.assert_allclose(shifted, found * math.exp(-1.5), rtol=1e-12)
+    np.testing.assert_allclose(shifted, fitted * math.exp(-1.5), rtol=1e-12)
 
 
 # -- extremes --------------------------------------------------------------------------------------------------------
@@ -277,43 +277,43 @@ def test_fit_kappa_of_batches_and_shifted_scores(backend, rng):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_scores_of_a_million(backend, dtype):
     value, s = backend.array([[1.0], [5.0], [3.0]], dtype), backend.array([1e6, -1e6, 1e6], dtype)
-    found = estimate(value, s)
-    assert plain(backend, found.mean).tolist() == [2.0]
-    np.testing.assert_allclose(float(found.log_precision), 1e6 + math.log(2), rtol=1e-6)
+    result = estimate(value, s)
+    assert plain(backend, result.mean).tolist() == [2.0]
+    np.testing.assert_allclose(float(result.log_precision), 1e6 + math.log(2), rtol=1e-6)
     low = estimate(value, s, alpha=-1)
     assert plain(backend, low.mean).tolist() == [5.0] and float(low.log_precision) == 1e6
-    assert plain(backend, pool(found, low).mean).tolist()[0] == pytest.approx(
+    assert plain(backend, pool(result, low).mean).tolist()[0] == pytest.approx(
         (2 * 2 + 5) / 3, abs=0.1
     )  # 1e6 in float32
     assert plain(backend, variance(s)).tolist() == [0, math.inf, 0]
     # A mean on the reading: half of log(precision / 2 pi), twice. Off it: precision * 16 is beyond any float.
-    one, s_one = value[:1], s[:1]
+    single_value, single_score = value[:1], s[:1]
     np.testing.assert_allclose(
-        float(log_likelihood(value[0], one, s_one)), (1e6 - math.log(2 * math.pi)) / 2, rtol=1e-6
+        float(log_likelihood(value[0], single_value, single_score)), (1e6 - math.log(2 * math.pi)) / 2, rtol=1e-6
     )
-    assert float(log_likelihood(value[1], one, s_one)) == -math.inf
+    assert float(log_likelihood(value[1], single_value, single_score)) == -math.inf
     np.testing.assert_allclose(
-        float(log_likelihood(value[0], one, -s_one)), (-1e6 - math.log(2 * math.pi)) / 2, rtol=1e-6
+        float(log_likelihood(value[0], single_value, -single_score)), (-1e6 - math.log(2 * math.pi)) / 2, rtol=1e-6
     )
 
 
 @pytest.mark.filterwarnings("error")
 def test_huge_alpha_and_one_key(backend):
-    found = estimate(backend.array([[1.0], [2.0]]), backend.array([1e6, -1e6]), alpha=1e300)
-    assert (float(found.mean[0]), float(found.log_precision)) == (1.0, 1e306)
-    one = estimate(backend.array([[4.0, 5.0]]), backend.array([-1e6]), alpha=1e300, kappa=7.0)
-    assert plain(backend, one.mean).tolist() == [4.0, 5.0] and float(one.log_precision) == -1e306
+    result = estimate(backend.array([[1.0], [2.0]]), backend.array([1e6, -1e6]), alpha=1e300)
+    assert (float(result.mean[0]), float(result.log_precision)) == (1.0, 1e306)
+    single = estimate(backend.array([[4.0, 5.0]]), backend.array([-1e6]), alpha=1e300, kappa=7.0)
+    assert plain(backend, single.mean).tolist() == [4.0, 5.0] and float(single.log_precision) == -1e306
 
 
 @pytest.mark.filterwarnings("error")
 def test_sixteen_bits_keep_their_dtype_and_the_logarithms_have_more(backend):
     for dtype in ("float16", "bfloat16")[: 2 if backend.name == "torch" else 1]:
         value, s = backend.array([[1.0], [5.0]], dtype), backend.array([10240.0, 10240.0], dtype)
-        found = estimate(value, s, alpha=100.0)  # 1 024 000, beyond float16
-        assert backend.dtype(found.mean) == dtype and plain(backend, found.mean).tolist() == [3.0]
-        assert backend.dtype(found.log_precision) == "float32"
-        np.testing.assert_allclose(float(found.log_precision), 1024000 + math.log(2), rtol=1e-6)
-        assert backend.dtype(pool(found, found).mean) == dtype
+        result = estimate(value, s, alpha=100.0)  # 1 024 000, beyond float16
+        assert backend.dtype(result.mean) == dtype and plain(backend, result.mean).tolist() == [3.0]
+        assert backend.dtype(result.log_precision) == "float32"
+        np.testing.assert_allclose(float(result.log_precision), 1024000 + math.log(2), rtol=1e-6)
+        assert backend.dtype(pool(result, result).mean) == dtype
         assert backend.dtype(variance(s)) == dtype
         assert backend.dtype(log_precision(s)) == backend.dtype(log_likelihood(value[0], value, s)) == "float32"
         assert backend.dtype(fit_kappa(value, backend.array([0.0, 0.0], dtype))) == "float32"

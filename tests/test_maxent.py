@@ -47,32 +47,36 @@ def instances(count, seed=1):
 @pytest.mark.parametrize("axis", [-1, -2, 0, 1, 2])
 def test_entropy_and_divergence_are_scipys(backend, rng, axis):
     p, q = (softmax(3 * rng.normal(size=(2, 3, 5)), axis=axis) for _ in range(2))
-    found = plain(backend, entropy(backend.array(p), axis=axis))
-    np.testing.assert_allclose(found, scipy.stats.entropy(p, axis=axis), rtol=1e-13, atol=1e-15)
-    np.testing.assert_allclose(plain(backend, effective_keys(backend.array(p), axis=axis)), np.exp(found), rtol=1e-13)
+    entropies = plain(backend, entropy(backend.array(p), axis=axis))
+    np.testing.assert_allclose(entropies, scipy.stats.entropy(p, axis=axis), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(
+        plain(backend, effective_keys(backend.array(p), axis=axis)), np.exp(entropies), rtol=1e-13
+    )
     both = plain(backend, kl_divergence(backend.array(p), backend.array(q), axis=axis))
     np.testing.assert_allclose(both, scipy.special.rel_entr(p, q).sum(axis), rtol=1e-11)
     uniform = plain(backend, kl_divergence(backend.array(p), axis=axis))
     equal = np.full(p.shape, 1 / p.shape[axis])
     np.testing.assert_allclose(uniform, scipy.special.rel_entr(p, equal).sum(axis), rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(found + uniform, math.log(p.shape[axis]), rtol=1e-14)
+    np.testing.assert_allclose(entropies + uniform, math.log(p.shape[axis]), rtol=1e-14)
 
 
 def test_divergence_of_two_shapes(backend, rng):
     p, q = softmax(rng.normal(size=(4, 1, 6))), softmax(rng.normal(size=(3, 6)))
-    found = plain(backend, kl_divergence(backend.array(p), backend.array(q)))
-    assert found.shape == (4, 3)
-    np.testing.assert_allclose(found[2, 1], scipy.special.rel_entr(p[2, 0], q[1]).sum(), rtol=1e-12)
-    assert (found > 0).all() and np.abs(plain(backend, kl_divergence(backend.array(p), backend.array(p)))).max() == 0
+    divergences = plain(backend, kl_divergence(backend.array(p), backend.array(q)))
+    assert divergences.shape == (4, 3)
+    np.testing.assert_allclose(divergences[2, 1], scipy.special.rel_entr(p[2, 0], q[1]).sum(), rtol=1e-12)
+    assert (divergences > 0).all() and np.abs(
+        plain(backend, kl_divergence(backend.array(p), backend.array(p)))
+    ).max() == 0
 
 
 @pytest.mark.filterwarnings("error")
 def test_zeros_one_key_and_sixteen_bits(backend):
-    one, two = backend.array([1.0, 0.0]), backend.array([0.5, 0.5])
-    assert float(entropy(one)) == 0 and not np.signbit(plain(backend, entropy(one)))
-    assert float(effective_keys(one)) == 1 and float(entropy(backend.array([1.0]))) == 0
-    assert float(kl_divergence(one, two)) == pytest.approx(math.log(2))
-    assert float(kl_divergence(two, one)) == math.inf and float(kl_divergence(one, one)) == 0
+    certain, even = backend.array([1.0, 0.0]), backend.array([0.5, 0.5])
+    assert float(entropy(certain)) == 0 and not np.signbit(plain(backend, entropy(certain)))
+    assert float(effective_keys(certain)) == 1 and float(entropy(backend.array([1.0]))) == 0
+    assert float(kl_divergence(certain, even)) == pytest.approx(math.log(2))
+    assert float(kl_divergence(even, certain)) == math.inf and float(kl_divergence(certain, certain)) == 0
     for dtype in backend.dtypes:
         p = backend.array(np.full(1024, 1 / 1024), dtype)
         assert backend.dtype(entropy(p)) == backend.dtype(kl_divergence(p, p)) == dtype
@@ -99,11 +103,11 @@ def test_gradients_are_right_also_through_a_softmax_that_underflows(rng):
 def test_weights_are_a_softmax_with_the_expectation_and_the_sign_of_the_multiplier():
     worst = 0.0
     for s, t in instances(400):
-        found = maximum_entropy(s, t)
-        worst = max(worst, miss(s, found.weights, t))
-        alpha = float(found.multipliers)
-        assert np.isclose(found.weights.sum(), 1, rtol=1e-12) and found.weights.min() >= 0
-        np.testing.assert_allclose(found.weights, scipy.special.softmax(alpha * (s - t)), rtol=1e-7, atol=1e-13)
+        solution = maximum_entropy(s, t)
+        worst = max(worst, miss(s, solution.weights, t))
+        alpha = float(solution.multipliers)
+        assert np.isclose(solution.weights.sum(), 1, rtol=1e-12) and solution.weights.min() >= 0
+        np.testing.assert_allclose(solution.weights, scipy.special.softmax(alpha * (s - t)), rtol=1e-7, atol=1e-13)
         if abs(t - s.mean()) > 1e-6 * np.ptp(s):
             assert (alpha > 0) == (t > s.mean())
     assert worst <= 1e-10
@@ -117,10 +121,10 @@ def test_brentq_finds_the_same_multiplier():
         while slope(reach) < 0 or slope(-reach) > 0:
             reach *= 2
         root = scipy.optimize.brentq(slope, -reach, reach, xtol=1e-12, rtol=1e-14)
-        found = float(maximum_entropy(s, t).multipliers) * np.ptp(s)
+        multiplier = float(maximum_entropy(s, t).multipliers) * np.ptp(s)
         # Where the variance is small, rounding of the expectation moves the root.
         w = scipy.special.softmax(root * centred)
-        assert abs(found - root) <= 1e-9 * (1 + abs(root)) + 1e-14 / (w @ centred**2)
+        assert abs(multiplier - root) <= 1e-9 * (1 + abs(root)) + 1e-14 / (w @ centred**2)
 
 
 def test_slsqp_finds_no_weights_of_larger_entropy(backend, rng):
@@ -128,8 +132,8 @@ def test_slsqp_finds_no_weights_of_larger_entropy(backend, rng):
         keys = int(rng.integers(2, 9))
         s, prior = rng.normal(size=keys), rng.dirichlet(np.ones(keys))
         t = float(s @ rng.dirichlet(np.ones(keys)))
-        found = maximum_entropy(backend.array(s), t, prior=backend.array(prior))
-        weights = plain(backend, found.weights)
+        solution = maximum_entropy(backend.array(s), t, prior=backend.array(prior))
+        weights = plain(backend, solution.weights)
         best = scipy.optimize.minimize(
             lambda p, prior=prior: scipy.special.rel_entr(p, prior).sum(),
             np.full(keys, 1 / keys),
@@ -148,11 +152,11 @@ def test_slsqp_finds_no_weights_of_larger_entropy(backend, rng):
 
 def test_many_weights_with_the_same_expectation_have_less_entropy(rng):
     s, p = rng.normal(size=6), rng.dirichlet(np.ones(6))
-    found = maximum_entropy(s, p @ s)
+    solution = maximum_entropy(s, p @ s)
     free = scipy.linalg.null_space(np.stack([np.ones(6), s]))
-    others = found.weights + (rng.normal(size=(20_000, 4)) * 0.1) @ free.T
+    others = solution.weights + (rng.normal(size=(20_000, 4)) * 0.1) @ free.T
     others = others[(others > 0).all(axis=1)]
-    assert len(others) > 1000 and (entropy(others) < entropy(found.weights)).all()
+    assert len(others) > 1000 and (entropy(others) < entropy(solution.weights)).all()
 
 
 def test_dual_slope_curvature_and_envelope(rng):
@@ -175,24 +179,24 @@ EXACT = [mpmath.mpf(x) for x in (0, 0.25, 0.5, 0.5, 1)]
 def test_fifty_digits_at_the_ends():
     for part in (1e-6, 1 - 1e-6, 0.5, 1e-9):
         s = np.array([0.0, 0.25, 0.5, 0.5, 1.0])
-        found = maximum_entropy(s, part)
+        solution = maximum_entropy(s, part)
         with mpmath.workdps(50):
             f = lambda a, part=part: sum((x - part) * mpmath.exp(a * x) for x in EXACT)  # noqa: E731
-            exact = mpmath.findroot(f, float(found.multipliers))
+            exact = mpmath.findroot(f, float(solution.multipliers))
             z = [mpmath.exp(exact * mpmath.mpf(x)) for x in s]
             exact_weights = [float(x / sum(z)) for x in z]
-        np.testing.assert_allclose(float(found.multipliers), float(exact), rtol=1e-9, atol=1e-13)
-        np.testing.assert_allclose(found.weights, exact_weights, rtol=1e-8)
+        np.testing.assert_allclose(float(solution.multipliers), float(exact), rtol=1e-9, atol=1e-13)
+        np.testing.assert_allclose(solution.weights, exact_weights, rtol=1e-8)
 
 
 def test_running_example(backend):
     for tau, t, h in ((0.25, 1.9814, 0.0930), (1.0, 1.5752, 0.8324), (4.0, 1.1650, 1.0781)):
         p = softmax(np.array([2.0, 1.0, 0.0]), temperature=tau)
         assert round(float(p @ [2, 1, 0]), 4) == t
-        found = maximum_entropy(backend.array([2.0, 1.0, 0.0]), float(p @ [2, 1, 0]))
-        assert found.multipliers.shape == () and round(float(entropy(found.weights)), 4) == h
-        np.testing.assert_allclose(plain(backend, found.weights), p, rtol=1e-9)
-        np.testing.assert_allclose(float(found.multipliers), 1 / tau, rtol=1e-9)
+        solution = maximum_entropy(backend.array([2.0, 1.0, 0.0]), float(p @ [2, 1, 0]))
+        assert solution.multipliers.shape == () and round(float(entropy(solution.weights)), 4) == h
+        np.testing.assert_allclose(plain(backend, solution.weights), p, rtol=1e-9)
+        np.testing.assert_allclose(float(solution.multipliers), 1 / tau, rtol=1e-9)
 
 
 def test_ties_constant_one_key_and_huge_scores(backend):
@@ -200,8 +204,8 @@ def test_ties_constant_one_key_and_huge_scores(backend):
     assert tied[0] == tied[1] and tied[0] == pytest.approx(0.5 * 1.999 / 2)
     flat = maximum_entropy(backend.array([0.3] * 4), backend.array(0.3))
     assert plain(backend, flat.weights).tolist() == [0.25] * 4 and float(flat.multipliers) == 0
-    one = maximum_entropy(backend.array([7.0]), 7.0, prior=[1.0])
-    assert plain(backend, one.weights).tolist() == [1] and float(one.multipliers) == 0
+    solution = maximum_entropy(backend.array([7.0]), 7.0, prior=[1.0])
+    assert plain(backend, solution.weights).tolist() == [1] and float(solution.multipliers) == 0
     huge = maximum_entropy(backend.array([1e6, -1e6, 0.0]), 0.0)
     np.testing.assert_allclose(plain(backend, huge.weights), 1 / 3)
     strided = backend.array(np.arange(12.0))[::3]
@@ -211,9 +215,9 @@ def test_ties_constant_one_key_and_huge_scores(backend):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("part", [5e-324, 1e-310, 1e-100, 1e-30])
 def test_next_to_the_ends_and_gaps_and_priors_of_any_size(backend, part):
-    found = maximum_entropy(backend.array([0.0, 1.0]), part)
-    assert float(found.weights[1]) == pytest.approx(part, rel=1e-9, abs=1e-323)
-    assert float(found.multipliers) == pytest.approx(math.log(part), abs=1)
+    solution = maximum_entropy(backend.array([0.0, 1.0]), part)
+    assert float(solution.weights[1]) == pytest.approx(part, rel=1e-9, abs=1e-323)
+    assert float(solution.multipliers) == pytest.approx(math.log(part), abs=1)
     gaps = plain(backend, maximum_entropy(backend.array([0.0, max(part, 1e-300), 1.0]), max(part, 1e-300) / 10).weights)
     np.testing.assert_allclose(gaps, [0.9, 0.1, 0], atol=1e-9)
     tilted = maximum_entropy(backend.array([0.0, 2.0]), 1.5, prior=backend.array([1.0, part]))
@@ -240,10 +244,10 @@ def test_weights_may_come_in_a_coarser_dtype_than_what_is_beside_them(backend):
 
 def test_dtypes_follow_the_features(backend):
     for dtype in backend.dtypes:
-        found = maximum_entropy(backend.array([0.0, 1.0, 2.0], dtype), 1.5)
-        assert backend.dtype(found.weights) == dtype
-        assert backend.dtype(found.multipliers) == ("float32" if "16" in dtype else dtype)
-        np.testing.assert_allclose(float(found.multipliers), 0.834115, rtol=1e-5)
+        solution = maximum_entropy(backend.array([0.0, 1.0, 2.0], dtype), 1.5)
+        assert backend.dtype(solution.weights) == dtype
+        assert backend.dtype(solution.multipliers) == ("float32" if "16" in dtype else dtype)
+        np.testing.assert_allclose(float(solution.multipliers), 0.834115, rtol=1e-5)
 
 
 # -- several features, and a prior -----------------------------------------------------------------------------------
@@ -264,8 +268,8 @@ def test_several_features_reach_their_expectations(seed):
         t = features @ (inside / inside.sum())
         weights, multipliers = maximum_entropy(features, t, prior=prior)
         assert miss(features[:, prior > 0], weights[prior > 0], t) <= 1e-10 and (weights[prior == 0] == 0).all()
-        some = (prior > 0) & (weights > 1e-200)
-        left = np.log(weights[some] / prior[some]) - multipliers @ (features[:, some] - t[:, None])
+        weighty = (prior > 0) & (weights > 1e-200)
+        left = np.log(weights[weighty] / prior[weighty]) - multipliers @ (features[:, weighty] - t[:, None])
         np.testing.assert_allclose(left, left[0], atol=1e-6)  # log(p / prior) is the features' combination, plus -log Z
 
 
@@ -273,7 +277,7 @@ def test_two_features_against_slsqp(rng):
     s = np.linspace(-1, 1, 12)
     features = np.stack([s, s**2])
     p = softmax(rng.normal(size=12))
-    found = maximum_entropy(features, features @ p)
+    solution = maximum_entropy(features, features @ p)
     best = scipy.optimize.minimize(
         lambda p: -scipy.stats.entropy(p) if p.min() > 0 else 1e3,
         p,
@@ -286,7 +290,7 @@ def test_two_features_against_slsqp(rng):
         },
         options={"ftol": 1e-13, "maxiter": 500},
     )
-    np.testing.assert_allclose(found.weights, best.x, atol=1e-5)
+    np.testing.assert_allclose(solution.weights, best.x, atol=1e-5)
 
 
 def test_dependent_and_constant_features_share_the_multiplier(backend, rng):
@@ -304,9 +308,9 @@ def test_dependent_and_constant_features_share_the_multiplier(backend, rng):
 
 def test_a_prior_tilts_and_masks(backend, rng):
     s, prior = rng.normal(size=6), np.array([0.1, 0.2, 0.0, 0.3, 0.4, 0.0])
-    found = maximum_entropy(backend.array(s), float(prior @ s), prior=backend.array(prior))
-    np.testing.assert_allclose(plain(backend, found.weights), prior, atol=1e-12)
-    assert abs(float(found.multipliers)) < 1e-10
+    solution = maximum_entropy(backend.array(s), float(prior @ s), prior=backend.array(prior))
+    np.testing.assert_allclose(plain(backend, solution.weights), prior, atol=1e-12)
+    assert abs(float(solution.multipliers)) < 1e-10
     kept = prior > 0
     t = float(0.3 * s[kept].min() + 0.7 * s[kept].max())
     masked = maximum_entropy(backend.array(s), t, prior=backend.array(kept / 4))
@@ -320,10 +324,10 @@ def test_a_prior_tilts_and_masks(backend, rng):
 def test_the_boundary_of_the_hull_is_refused_and_just_inside_is_not(rng):
     for _ in range(40):
         features = rng.normal(size=(2, 9))
-        one, two = features[:, ConvexHull(features.T).simplices[0]].T
-        edge, middle = one + rng.uniform(0.2, 0.8) * (two - one), features.mean(axis=1)
-        found = maximum_entropy(features, edge + 1e-6 * (middle - edge))
-        assert miss(features, found.weights, edge + 1e-6 * (middle - edge)) <= 1e-10
+        corner, next_corner = features[:, ConvexHull(features.T).simplices[0]].T
+        edge, middle = corner + rng.uniform(0.2, 0.8) * (next_corner - corner), features.mean(axis=1)
+        solution = maximum_entropy(features, edge + 1e-6 * (middle - edge))
+        assert miss(features, solution.weights, edge + 1e-6 * (middle - edge)) <= 1e-10
         for outside in (edge, edge - 1e-6 * (middle - edge), edge - 0.1 * (middle - edge)):
             low, high = features.min(axis=1), features.max(axis=1)
             pattern = "the combination .* of them reaches" if ((low < outside) & (outside < high)).all() else "range of"

@@ -36,7 +36,7 @@ def test_all_roads_lead_to_the_same_weights(rng, count, scale):
         precisions = likelihood.log_precision(scores, alpha=alpha)
         # Readings of one key with a value of one at its place are the weights.
         pooled = likelihood.estimate(np.eye(count), scores, alpha=alpha, kappa=3.0).mean
-        found = {
+        roads = {
             "softmax": weights,
             "precisions": np.exp(precisions - np.logaddexp.reduce(precisions)),
             "estimate": pooled,
@@ -44,8 +44,8 @@ def test_all_roads_lead_to_the_same_weights(rng, count, scale):
             "entropy": maxent.maximum_entropy(scores, expectation).weights,
             "budget": evidence.route(scores, max(0.0, min(budget, float(evidence.largest_budget(scores))))),
         }
-        for road, made in found.items():
-            np.testing.assert_allclose(made, wanted, rtol=0, atol=1e-10, err_msg=road)
+        for road, result in roads.items():
+            np.testing.assert_allclose(result, wanted, rtol=0, atol=1e-10, err_msg=road)
 
 
 @pytest.mark.parametrize("count, scale", CASES)
@@ -80,8 +80,8 @@ def test_each_reading_translates_into_the_others(rng):
         assert from_expectation == pytest.approx(alpha, rel=1e-7)
         assert from_budget == pytest.approx(alpha, rel=1e-6)
         assert 1 / roads.temperature == pytest.approx(alpha, rel=1e-15)
-        made = np.array([roads.by_likelihood, roads.by_entropy, roads.by_budget, roads.by_transport])
-        assert np.ptp(made, axis=0).max() < 1e-12
+        weights = np.array([roads.by_likelihood, roads.by_entropy, roads.by_budget, roads.by_transport])
+        assert np.ptp(weights, axis=0).max() < 1e-12
         step = 1e-5  # dt/dρ = τ and dH/dt = -α
         up, down = (FourRoads(scores=roads.scores, alpha=a) for a in (min(alpha + step, 5), alpha - step))
         price = (up.expectation - down.expectation) / (up.spent - down.spent)

@@ -41,11 +41,11 @@ def normal(package: str) -> str:
 def stored() -> list[Path]:
     """The files that the repository keeps: all but what .gitignore names."""
     ignored = [".git", *(line.rstrip("/") for line in read(".gitignore").split())]
-    found = []
+    paths = []
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [name for name in folders if not any(fnmatch(name, pattern) for pattern in ignored)]
-        found += [Path(folder, name) for name in files if not any(fnmatch(name, pattern) for pattern in ignored)]
-    return found
+        paths += [Path(folder, name) for name in files if not any(fnmatch(name, pattern) for pattern in ignored)]
+    return paths
 
 
 def test_readme_example_prints_what_it_says():
@@ -122,7 +122,9 @@ def test_no_stored_file_is_large():
 def test_no_line_of_a_script_is_long():
     scripts = {path.relative_to(ROOT).as_posix(): read(path).splitlines() for path in stored() if path.suffix == ".js"}
     assert scripts
-    assert not [(name, at) for name, code in scripts.items() for at, line in enumerate(code, 1) if len(line) > 120]
+    assert not [
+        (name, number) for name, code in scripts.items() for number, line in enumerate(code, 1) if len(line) > 120
+    ]
 
 
 def test_chapters_are_text_without_outputs():

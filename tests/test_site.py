@@ -238,10 +238,10 @@ def test_links_lead_somewhere(site, read, page):
         target = urlsplit(urljoin(f"http://site/{page}", link))
         name = unquote(target.path.removeprefix("/")) or "index.html"
         fragment = unquote(target.fragment).partition("?")[0]  # a widget's link carries its state after its name
-        found = (site / name).is_file()
-        if found and fragment and name.endswith(".html"):
-            found = read(name).find(id=fragment) or read(name).find("a", {"name": fragment})
-        if not found:
+        place = (site / name).is_file()
+        if place and fragment and name.endswith(".html"):
+            place = read(name).find(id=fragment) or read(name).find("a", {"name": fragment})
+        if not place:
             broken.append(link)
     assert not broken
 

@@ -88,15 +88,15 @@ def test_edges_of_rest(backend, scores, weight):
 def test_rest_in_batches_and_backends(backend, rng):
     scores = rng.normal(size=(3, 4, 6))
     reference = rest(scores, temperature=0.3)
-    for at in np.ndindex(3, 4):
-        one = rest(scores[at], temperature=0.3)
-        for whole, part in zip(reference, one, strict=True):
-            assert whole.shape == (3, 4) and whole[at] == part
-    found = rest(backend.array(scores), temperature=0.3)
-    for whole, part in zip(reference, found, strict=True):
+    for index in np.ndindex(3, 4):
+        single = rest(scores[index], temperature=0.3)
+        for whole, part in zip(reference, single, strict=True):
+            assert whole.shape == (3, 4) and whole[index] == part
+    result = rest(backend.array(scores), temperature=0.3)
+    for whole, part in zip(reference, result, strict=True):
         np.testing.assert_allclose(backend.numpy(part), whole, rtol=1e-13)
     strided = backend.array(np.repeat(scores, 2, axis=-1))[..., ::2]
-    np.testing.assert_array_equal(backend.numpy(rest(strided, temperature=0.3).weight), backend.numpy(found.weight))
+    np.testing.assert_array_equal(backend.numpy(rest(strided, temperature=0.3).weight), backend.numpy(result.weight))
 
 
 def test_gradients_are_those_of_the_softmax():
@@ -131,8 +131,8 @@ def test_the_variance_of_a_score_is_that_of_the_draws(rng):
                 sq, sk = rng.uniform(0.5, 2, size=2)
                 query, key = mq + sq * of_query((8000, d)), mk + sk * of_key((8000, d))
                 given = {"query_mean": mq, "query_variance": sq**2, "key_mean": mk, "key_variance": sk**2}
-                found = ((query * key).sum(axis=1)).var()
-                assert found == pytest.approx(float(score_variance(d, **given)), rel=0.2)
+                measured = ((query * key).sum(axis=1)).var()
+                assert measured == pytest.approx(float(score_variance(d, **given)), rel=0.2)
     query = rng.normal(size=50)
     drawn = (rng.normal(1.0, 2.0, size=(20_000, 50)) @ query).var()
     within = score_variance(50, query_mean=math.sqrt(query @ query / 50), query_variance=0, key_mean=1, key_variance=4)
@@ -142,8 +142,8 @@ def test_the_variance_of_a_score_is_that_of_the_draws(rng):
 def test_the_variance_broadcasts_and_scales(backend, rng):
     d = backend.array([[1.0], [4.0], [64.0]])
     variances = backend.array([1.0, 2.0])
-    found = backend.numpy(score_variance(d, key_variance=variances))
-    np.testing.assert_array_equal(found, [[1, 2], [4, 8], [64, 128]])
+    result = backend.numpy(score_variance(d, key_variance=variances))
+    np.testing.assert_array_equal(result, [[1, 2], [4, 8], [64, 128]])
     assert float(score_variance(np.int64(3))) == 3
 
 
@@ -171,10 +171,10 @@ def test_no_scores_within_a_range_give_a_larger_weight(rng):
         assert 1 / n <= bound * (1 + 1e-15) and bound <= 1
     for _ in range(20):  # an optimiser does not find any either
         n, width = int(rng.integers(2, 7)), rng.uniform(0.5, 4)
-        found = scipy.optimize.minimize(
+        optimum = scipy.optimize.minimize(
             lambda s: -float(softmax(s)[0]), rng.uniform(0, width, size=n), bounds=[(0, width)] * n
         )
-        assert -found.fun == pytest.approx(float(largest_weight(n, width)), rel=1e-5)
+        assert -optimum.fun == pytest.approx(float(largest_weight(n, width)), rel=1e-5)
 
 
 def test_the_least_range_is_the_inverse(backend, rng):
@@ -193,13 +193,13 @@ def test_the_least_range_is_the_inverse(backend, rng):
 def test_dtypes_follow_the_input(backend):
     for dtype in backend.dtypes:
         n, half = backend.array([8.0], dtype), backend.array([0.5], dtype)
-        for found in (
+        for result in (
             score_variance(n),
             critical_deviation(n),
             largest_weight(n, half),
             least_range(n, half),
         ):
-            assert backend.dtype(found) == dtype and np.isfinite(backend.numpy(found)).all()
+            assert backend.dtype(result) == dtype and np.isfinite(backend.numpy(result)).all()
 
 
 @pytest.mark.parametrize(

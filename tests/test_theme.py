@@ -264,11 +264,11 @@ def warned(monkeypatch):
 
 def recorded(**pages):
     """An environment in which pages hold the records of some derivations."""
-    found = {
-        page: [record for one in derivations for record in one._repr_mimebundle_()[RECORD_TYPE]]
+    by_page = {
+        page: [record for derivation in derivations for record in derivation._repr_mimebundle_()[RECORD_TYPE]]
         for page, derivations in pages.items()
     }
-    return SimpleNamespace(attention_records=found)
+    return SimpleNamespace(attention_records=by_page)
 
 
 def test_a_row_without_evidence_is_a_warning_and_evidence_is_forgotten_with_its_chapter(warned):
@@ -299,7 +299,12 @@ def test_a_formula_that_no_page_has_proved_defined_or_assumed_is_a_warning(warne
     everything = [defined(formula) for formula in catalogue().values()]
     formulas.check(None, recorded(page=everything))
     assert warned == []
-    formulas.check(None, recorded(page=[one for one in everything if "'output-of" not in str(one._repr_mimebundle_())]))
+    formulas.check(
+        None,
+        recorded(
+            page=[derivation for derivation in everything if "'output-of" not in str(derivation._repr_mimebundle_())]
+        ),
+    )
     assert warned == ["formulas: 'output of the layer' is neither proved nor defined nor assumed on any page"]
     warned.clear()
     wrong = layer.weight.__class__(

@@ -68,8 +68,8 @@ def test_cost_is_the_least_cost_plus_temperature_times_divergence(backend):
         size = np.abs(scores).max() + temperature
         np.testing.assert_allclose(cost, least + temperature * apart, rtol=0, atol=1e-13 * size * 10)
         assert (cost >= least - 1e-12 * size).all()
-        found = float(objective(best, backend.array(scores), temperature=temperature))
-        np.testing.assert_allclose(found, least, rtol=0, atol=1e-12 * size)
+        objective_value = float(objective(best, backend.array(scores), temperature=temperature))
+        np.testing.assert_allclose(objective_value, least, rtol=0, atol=1e-12 * size)
 
 
 def test_with_a_prior_the_same(backend):
@@ -84,8 +84,8 @@ def test_with_a_prior_the_same(backend):
         cost = plain(backend, objective(backend.array(plans), s, temperature=temperature, prior=pi))
         size = np.abs(scores).max() + 30 * temperature
         assert (cost >= least - 1e-12 * size).all()
-        found = float(objective(backend.array(w), s, temperature=temperature, prior=pi))
-        np.testing.assert_allclose(found, least, rtol=0, atol=1e-12 * size)
+        objective_value = float(objective(backend.array(w), s, temperature=temperature, prior=pi))
+        np.testing.assert_allclose(objective_value, least, rtol=0, atol=1e-12 * size)
 
 
 def test_plan_is_the_softmax_and_ignores_a_uniform_prior(backend):
@@ -94,8 +94,8 @@ def test_plan_is_the_softmax_and_ignores_a_uniform_prior(backend):
         expected = plain(backend, softmax(s, temperature=temperature))
         uniform = backend.array(np.full(n, 1 / n))
         np.testing.assert_array_equal(plain(backend, plan(s, temperature=temperature)), expected)
-        found = plan(s, temperature=temperature, prior=uniform)
-        np.testing.assert_allclose(plain(backend, found), expected, rtol=1e-11, atol=1e-300)
+        weights = plan(s, temperature=temperature, prior=uniform)
+        np.testing.assert_allclose(plain(backend, weights), expected, rtol=1e-11, atol=1e-300)
         p = backend.array(plans)
         shift = objective(p, s, temperature=temperature, prior=uniform) - objective(p, s, temperature=temperature)
         size = np.abs(scores).max() + temperature
@@ -106,7 +106,7 @@ def test_an_optimiser_finds_the_plan():
     for scores, temperature, prior, _ in cases(30, seed=3):
         scores, prior = scores[:6] / max(1, np.abs(scores[:6]).max()), prior[:6] + 0.05
         prior, temperature = prior / prior.sum(), max(temperature, 0.1)
-        found = scipy.optimize.minimize(
+        optimum = scipy.optimize.minimize(
             lambda p, b=prior, t=temperature, s=scores: (t * p * np.log(p / b)).sum() - p @ s,
             np.full(scores.size, 1 / scores.size),
             method="SLSQP",
@@ -114,25 +114,25 @@ def test_an_optimiser_finds_the_plan():
             constraints={"type": "eq", "fun": lambda p: p.sum() - 1},
             options={"ftol": 1e-14, "maxiter": 500},
         )
-        np.testing.assert_allclose(found.x, plan(scores, temperature=temperature, prior=prior), atol=2e-5)
+        np.testing.assert_allclose(optimum.x, plan(scores, temperature=temperature, prior=prior), atol=2e-5)
 
 
 @pytest.mark.parametrize("magnitude", [1e-3, 1.0, 1e3])
 @pytest.mark.parametrize("temperature", [0.01, 1.0, 100.0])
 def test_plan_to_fifty_digits(backend, rng, magnitude, temperature):
     scores, prior = magnitude * rng.normal(size=8), rng.dirichlet(np.full(8, 0.2))
-    found = plan(backend.array(scores), temperature=temperature, prior=backend.array(prior))
+    weights = plan(backend.array(scores), temperature=temperature, prior=backend.array(prior))
     expected = exact_plan(scores, temperature, prior)
     tolerance = 10 * np.finfo(float).eps * (1 + magnitude / temperature)
-    np.testing.assert_allclose(plain(backend, found), expected, rtol=tolerance, atol=1e-300)
+    np.testing.assert_allclose(plain(backend, weights), expected, rtol=tolerance, atol=1e-300)
 
 
 @pytest.mark.filterwarnings("error")
 def test_scores_of_a_million_do_not_drown_the_prior(backend):
     s, prior = backend.array([1e6, 1e6, -1e6]), backend.array([0.75, 0.25, 0.0])
-    found = plan(s, temperature=1e-3, prior=prior)
-    np.testing.assert_allclose(plain(backend, found), [0.75, 0.25, 0], rtol=1e-15)
-    cost = float(objective(found, s, temperature=1e-3, prior=prior))
+    weights = plan(s, temperature=1e-3, prior=prior)
+    np.testing.assert_allclose(plain(backend, weights), [0.75, 0.25, 0], rtol=1e-15)
+    cost = float(objective(weights, s, temperature=1e-3, prior=prior))
     assert cost == pytest.approx(-1e6, abs=1e-9)
     top = plan(backend.array([1e6, 5.0]), prior=backend.array([0.0, 1.0]))
     assert plain(backend, top).tolist() == [0, 1]
@@ -161,18 +161,18 @@ def test_masked_keys_and_zeros_of_the_plan(backend):
 
 def test_batches_views_and_sixteen_bits(backend, rng):
     s, prior = rng.normal(size=(2, 3, 4)), rng.dirichlet(np.ones(4), size=3)
-    found = plan(backend.array(s), prior=backend.array(prior))
-    np.testing.assert_allclose(plain(backend, found)[1, 2], plan(s[1, 2], prior=prior[2]), rtol=1e-14)
-    cost = plain(backend, objective(found, backend.array(s[0]), prior=backend.array(prior)))
+    weights = plan(backend.array(s), prior=backend.array(prior))
+    np.testing.assert_allclose(plain(backend, weights)[1, 2], plan(s[1, 2], prior=prior[2]), rtol=1e-14)
+    cost = plain(backend, objective(weights, backend.array(s[0]), prior=backend.array(prior)))
     assert cost.shape == (2, 3)
     view = backend.array(s)[:, ::2].swapaxes(0, 1)
     copy = backend.array(np.swapaxes(s[:, ::2], 0, 1).copy())
     np.testing.assert_array_equal(plain(backend, plan(view)), plain(backend, plan(copy)))
     for dtype in backend.dtypes:
         low, even = backend.array([6e4, 6e4, 0.0], dtype), backend.array([0.5, 0.25, 0.25], dtype)
-        found = plan(low, temperature=0.5, prior=even)
-        assert backend.dtype(found) == dtype == backend.dtype(objective(found, low, temperature=0.5))
-        np.testing.assert_allclose(np.float64(plain(backend, found)), [2 / 3, 1 / 3, 0], atol=4e-3)
+        weights = plan(low, temperature=0.5, prior=even)
+        assert backend.dtype(weights) == dtype == backend.dtype(objective(weights, low, temperature=0.5))
+        np.testing.assert_allclose(np.float64(plain(backend, weights)), [2 / 3, 1 / 3, 0], atol=4e-3)
 
 
 @pytest.mark.filterwarnings("error")
@@ -209,10 +209,10 @@ def test_sinkhorn_agrees_with_pot(backend, temperature, shape):
     rng = np.random.default_rng(shape[0])
     scores = rng.normal(size=shape)
     row_mass, column_mass = (rng.dirichlet(np.full(size, 2.0)) for size in shape)
-    found = sinkhorn(*map(backend.array, (scores, row_mass, column_mass)), temperature=temperature, tolerance=1e-12)
+    solution = sinkhorn(*map(backend.array, (scores, row_mass, column_mass)), temperature=temperature, tolerance=1e-12)
     expected = exact_sinkhorn(scores, row_mass, column_mass, temperature)
-    assert bool(found.converged) and float(found.error) <= 1e-12 and found.iterations <= 100
-    np.testing.assert_allclose(plain(backend, found.plan), expected, rtol=0, atol=1e-8)
+    assert bool(solution.converged) and float(solution.error) <= 1e-12 and solution.iterations <= 100
+    np.testing.assert_allclose(plain(backend, solution.plan), expected, rtol=0, atol=1e-8)
 
 
 def test_sinkhorn_keeps_its_promises(backend):
@@ -221,11 +221,11 @@ def test_sinkhorn_keeps_its_promises(backend):
         shape, temperature = rng.integers(1, 17, size=2), 10 ** rng.uniform(-2, 2)
         scores = rng.normal(size=shape) * 10 ** rng.uniform(-3, 1.5)
         row_mass, column_mass = (rng.dirichlet(np.ones(size)) * 7 for size in shape)
-        found = sinkhorn(*map(backend.array, (scores, row_mass, column_mass)), temperature=temperature)
-        p, f, g = (plain(backend, x) for x in found[:3])
-        assert bool(found.converged), (shape, temperature)
+        solution = sinkhorn(*map(backend.array, (scores, row_mass, column_mass)), temperature=temperature)
+        p, f, g = (plain(backend, x) for x in solution[:3])
+        assert bool(solution.converged), (shape, temperature)
         off = np.abs(p.sum(1) - row_mass).sum() + np.abs(p.sum(0) - column_mass).sum()
-        np.testing.assert_allclose(float(found.error), off / 7, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(float(solution.error), off / 7, rtol=0, atol=1e-14)
         assert off <= 7e-9 and (p >= 0).all()
         # every row is a softmax with one bias a key, and the potentials say all
         rows = row_mass[:, None] * softmax(scores + g, temperature=temperature)
@@ -240,11 +240,11 @@ def test_sinkhorn_with_equal_masses_where_scaling_alone_takes_forever(backend, t
     for size in (3, 5, 16, 64):
         mass = backend.array(np.full(size, 1 / size))
         scores = rng.normal(size=(size, size))
-        found = sinkhorn(backend.array(scores), mass, mass, temperature=temperature)
-        assert bool(found.converged) and found.iterations < 300
+        solution = sinkhorn(backend.array(scores), mass, mass, temperature=temperature)
+        assert bool(solution.converged) and solution.iterations < 300
         # as cheap as the best assignment, up to the entropy
         best = scores[scipy.optimize.linear_sum_assignment(-scores)].mean()
-        gain = (plain(backend, found.plan) * scores).sum()
+        gain = (plain(backend, solution.plan) * scores).sum()
         assert best - 2 * temperature * math.log(size) <= gain <= best + 1e-8 * np.abs(scores).max()
 
 
@@ -262,9 +262,9 @@ def test_two_by_two_in_closed_form(backend, rng):
     for _ in range(20):
         s, t = rng.normal(size=(2, 2)), 10 ** rng.uniform(-1, 2)
         half = backend.array([0.5, 0.5])
-        found = plain(backend, sinkhorn(backend.array(s), half, half, temperature=t, tolerance=1e-13).plan)
+        coupling = plain(backend, sinkhorn(backend.array(s), half, half, temperature=t, tolerance=1e-13).plan)
         expected = scipy.special.expit((s[0, 0] + s[1, 1] - s[0, 1] - s[1, 0]) / (2 * t)) / 2
-        np.testing.assert_allclose(found[0, 0], expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(coupling[0, 0], expected, rtol=0, atol=1e-12)
 
 
 def test_sinkhorn_is_the_cheapest_with_its_sums(rng):
@@ -284,24 +284,24 @@ def test_sinkhorn_is_the_cheapest_with_its_sums(rng):
 def test_forbidden_pairs_zero_masses_and_what_cannot_be(backend, rng):
     s = np.where(np.tri(4, dtype=bool), rng.normal(size=(4, 4)), -INF)
     ones = np.ones(4)
-    found = sinkhorn(*map(backend.array, (s, ones, ones)))
-    np.testing.assert_allclose(plain(backend, found.plan), np.eye(4), atol=1e-7)  # causal: no other plan
-    found = sinkhorn(*map(backend.array, (s, [1.0, 0, 1, 1], [2.0, 0.5, 0.5, 0])))
-    p = plain(backend, found.plan)
-    assert bool(found.converged) and (p[1] == 0).all() and (p[:, 3] == 0).all() and (p[np.isinf(s)] == 0).all()
+    solution = sinkhorn(*map(backend.array, (s, ones, ones)))
+    np.testing.assert_allclose(plain(backend, solution.plan), np.eye(4), atol=1e-7)  # causal: no other plan
+    solution = sinkhorn(*map(backend.array, (s, [1.0, 0, 1, 1], [2.0, 0.5, 0.5, 0])))
+    p = plain(backend, solution.plan)
+    assert bool(solution.converged) and (p[1] == 0).all() and (p[:, 3] == 0).all() and (p[np.isinf(s)] == 0).all()
     np.testing.assert_allclose(p.sum(0), [2, 0.5, 0.5, 0], atol=1e-8)
     for masses in (([1.0, 1, 1, 1], [0.5, 1, 1, 1.5]), ([2.0, 0, 0, 0], [1.0, 1, 0, 0])):
-        found = sinkhorn(*map(backend.array, (s, *masses)), max_iterations=200)
-        assert not bool(found.converged) and float(found.error) > 1e-3 and found.iterations == 200
-        assert np.isfinite(plain(backend, found.plan)).all()
+        solution = sinkhorn(*map(backend.array, (s, *masses)), max_iterations=200)
+        assert not bool(solution.converged) and float(solution.error) > 1e-3 and solution.iterations == 200
+        assert np.isfinite(plain(backend, solution.plan)).all()
 
 
 def test_sinkhorn_batches_dtypes_and_nothing_at_all(backend, rng):
     s, b = rng.normal(size=(2, 3, 4, 5)), rng.dirichlet(np.ones(5), size=(3,))
-    found = sinkhorn(backend.array(s), backend.array(np.full(4, 0.25)), backend.array(b), temperature=0.2)
-    assert plain(backend, found.converged).all() and found.error.shape == (2, 3)
-    one = sinkhorn(s[1, 2], np.full(4, 0.25), b[2], temperature=0.2)
-    np.testing.assert_allclose(plain(backend, found.plan)[1, 2], one.plan, atol=1e-8)
+    solution = sinkhorn(backend.array(s), backend.array(np.full(4, 0.25)), backend.array(b), temperature=0.2)
+    assert plain(backend, solution.converged).all() and solution.error.shape == (2, 3)
+    single = sinkhorn(s[1, 2], np.full(4, 0.25), b[2], temperature=0.2)
+    np.testing.assert_allclose(plain(backend, solution.plan)[1, 2], single.plan, atol=1e-8)
     for dtype in backend.dtypes:
         low = sinkhorn(backend.array(s[0, 0], dtype), *(backend.array([1 / k] * k, dtype) for k in (4, 5)))
         assert backend.dtype(low.plan) == dtype and bool(low.converged)
@@ -322,8 +322,8 @@ def test_sinkhorn_batches_dtypes_and_nothing_at_all(backend, rng):
 def test_sinkhorn_with_scores_of_a_million(backend):
     s = backend.array([[1e6, -1e6, 0.0], [1e6, 3.0, 2.0], [0.0, 0.0, -1e6]])
     mass = backend.array([1.0, 1.0, 1.0])
-    found = sinkhorn(s, mass, mass, max_iterations=50)
-    assert np.isfinite(plain(backend, found.plan)).all() and found.plan.shape == (3, 3)
+    solution = sinkhorn(s, mass, mass, max_iterations=50)
+    assert np.isfinite(plain(backend, solution.plan)).all() and solution.plan.shape == (3, 3)
 
 
 # -- what is refused -------------------------------------------------------------------------------------------------

@@ -11,12 +11,12 @@ from attnlib.widgets import static_files
 @pytest.fixture(scope="module")
 def widgets(site):
     """Every widget of the site: page, and name there."""
-    found = []
+    places = []
     for path in sorted(site.rglob("*.html")):
         for host in re.findall(r'<div class="attention-widget-host"[^>]*>', path.read_text(encoding="utf-8")):
-            found.append((path.relative_to(site).as_posix(), re.search(r'data-name="([^"]*)"', host)[1]))
-    assert found
-    return found
+            places.append((path.relative_to(site).as_posix(), re.search(r'data-name="([^"]*)"', host)[1]))
+    assert places
+    return places
 
 
 @pytest.fixture(scope="module")
@@ -303,8 +303,8 @@ def test_marks_that_would_hide_each_other_roll_up(browser):
     places = calls(browser, "layer", "separate([[50, 90], [50, 90], [59, 90], [120, 90], [50, 90]])")
     assert places[0] == [50, 90] and places[3] == [120, 90]
     assert all(now[0] == before for now, before in zip(places, [50, 50, 59, 120, 50], strict=True)), json.dumps(places)
-    for at, (x, y) in enumerate(places):
-        for left, top in places[:at]:
+    for index, (x, y) in enumerate(places):
+        for left, top in places[:index]:
             assert (x - left) ** 2 + (y - top) ** 2 >= 17.9**2
 
 
