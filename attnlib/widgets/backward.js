@@ -49,13 +49,13 @@ function build({ state, change, replace }) {
   const chart = panel({
     title: "Utility (pale) and advantage of each key; dashed, the mean utility",
     height: 220,
-    x: { range: [0.5, 3.5], ticks: [1, 2, 3], label: "key" },
+    x: { range: [0.3, 3.5], ticks: [1, 2, 3], label: "key" },
     y: { range: [-4.9, 4.9], ticks: [-4, -2, 0, 2, 4], label: "" },
   });
   const received = panel({
     title: "What each score receives of it: the gradient",
     height: 220,
-    x: { range: [0.5, 3.5], ticks: [1, 2, 3], label: "key" },
+    x: { range: [0.3, 3.5], ticks: [1, 2, 3], label: "key" },
     y: { range: [-0.75, 0.75], ticks: [-0.5, 0, 0.5], label: "" },
   });
   const simplex = triangle("One step on the simplex, from the dot");
@@ -116,7 +116,7 @@ function build({ state, change, replace }) {
       "g",
       { class: `route ${name}`, "data-symbol": "eta" },
       svg("circle", { r: 6 }),
-      svg("text", name === "plain" ? { x: -9, dy: 3.5, "text-anchor": "end" } : { x: 9, dy: 3.5 }, name),
+      svg("text", name === "plain" ? { x: -6, dy: -8, "text-anchor": "end" } : { x: 9, dy: 3.5 }, name),
     ),
   }));
   const here = svg("circle", { r: 7, class: "here", "data-symbol": "w" });

@@ -231,7 +231,8 @@ const columns = {
 
 function describe(_, { members, standing, answer, off }) {
   const names = standing.map((estimate) => members[estimate]).join(", ");
-  return `Standing: ${names}. The answer is ${show(answer)}, off the average of all keys at once by ${show(off)}.`;
+  const same = off < 1e-12 ? "equal to the average of all keys at once" : `off the average of all keys by ${show(off)}`;
+  return `Not merged yet: ${names}. The answer is ${show(answer)}, ${same}.`;
 }
 
 export function render({ model, el }) {

@@ -2,10 +2,9 @@
 import { softmax, bought, testing } from "laws";
 import { awaken, color, crossing, dot, handle, leaders, mount, panel, put, separate, show, svg } from "./shared.js";
 
-const ERROR = 0.05; // as in evidence.py: of rejecting ignorance although it holds
 const ENDLESS = 1e300; // stands for the β that leaves the best keys alone: every other weight underflows to zero
 
-function compute({ budget, scores }) {
+function compute({ budget, scores }, { error }) {
   const count = scores.length;
   const top = Math.max(...scores);
   const spent = (beta) => bought(beta, count, scores, top).spent;
@@ -21,7 +20,8 @@ function compute({ budget, scores }) {
     spent: spendable,
     largest,
     weights: softmax(beta, count, scores).weights,
-    ...testing(ERROR, spendable),
+    ...testing(error, spendable),
+    error,
   };
 }
 
@@ -136,12 +136,12 @@ const columns = {
   of: ({ scores }, { weights }) => scores.map((score, key) => [score, weights[key]]),
 };
 
-function describe({ budget }, { beta, price, expectation, spent, weights, draws }) {
+function describe({ budget }, { beta, price, expectation, spent, weights, draws, error }) {
   const rest = spent < budget ? ` ${show(budget - spent)} of the budget cannot be spent.` : "";
   const bought =
     beta < ENDLESS ? `β = ${show(beta)}, price ${show(price)} per nat` : "β is infinite, and one more nat buys nothing";
   const wait = draws < Infinity ? `after about ${Math.ceil(draws)} draws` : "never";
-  const rejected = `Equal weights are rejected ${wait}, with an error of ${100 * ERROR} %.`;
+  const rejected = `Equal weights are rejected ${wait}, with an error of ${100 * error} %.`;
   return `${bought}; expected score ${show(expectation)}.${rest} ${rejected} ${leaders(weights)}`;
 }
 

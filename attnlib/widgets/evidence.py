@@ -1,5 +1,7 @@
 """KL budget: how far the weights may leave ignorance, what that buys, and what one more nat would cost."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from attnlib import evidence, figures
@@ -48,6 +50,7 @@ class KLBudget(Widget):
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3, per_key=True)
 
     error = 0.05  # of rejecting ignorance although it holds
+    constants: ClassVar = {"error": error}
 
     @property
     def spent(self):

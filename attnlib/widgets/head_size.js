@@ -47,7 +47,7 @@ function build({ state, change, model }) {
     const frame = panel({
       title,
       height: 230,
-      x: { range: [-4, count + 1], ticks: [1, 16, 32, 48, 64], label: "key, by weight" },
+      x: { range: [-4, count + 1], ticks: [1, 16, 32, 48, 64], label: "" },
       y: { range: [-0.02, 1.05], ticks: [0, 0.5, 1], label: "weight" },
     });
     const bars = Array.from({ length: count }, (_, key) =>
@@ -90,7 +90,10 @@ function build({ state, change, model }) {
   dial.picture.append(grip.group);
 
   let drawn;
-  const charts = { divided: chart("Divided by √d"), plain: chart("Not divided") };
+  const charts = {
+    divided: chart("Divided by √d: keys by their weight"),
+    plain: chart("Not divided: keys by their weight"),
+  };
   return {
     panels: [dial, ...Object.values(charts)],
     update({ scaled, head_dim: size, draw_number: draw }, results) {

@@ -121,11 +121,11 @@ function build({ state, change, model }) {
   };
   const gpu = model.get("_gpu");
   const roofs = [
-    ["this machine", "center", 46],
-    [gpu.machine, "center gpu", 60],
+    [model.get("rates").machine, "center", 26],
+    [gpu.machine, "center gpu", 40],
   ].flatMap(([name, kind, y]) => [
-    svg("line", { class: kind, x1: 20, x2: 36, y1: y - 3, y2: y - 3 }),
-    svg("text", { class: "named", x: 40, y }, name),
+    svg("line", { class: kind, x1: 64, x2: 80, y1: y - 3, y2: y - 3 }),
+    svg("text", { class: "named", x: 84, y }, name),
   ]);
   const handles = [
     [memory, "naive_held", "memory"],

@@ -52,7 +52,7 @@ function build({ state, replace }) {
     const chart = panel({
       title,
       height: 132,
-      x: { range: [0.5, count + 0.5], ticks, label: "" },
+      x: { range: [0.2, count + 0.5], ticks, label: "" },
       y: { range: [-0.01, 1.01], ticks: [0, 0.5, 1], label: "" },
     });
     const place = bars(chart, "w", count);
@@ -86,10 +86,10 @@ const columns = {
   count: "scores",
   names: [
     ["score now", "s"],
-    ["holds α", "alpha"],
-    ["holds t", "t"],
-    ["holds ρ", "rho"],
-    ["holds τ", "tau"],
+    ["weight, α held", "alpha"],
+    ["weight, t held", "t"],
+    ["weight, ρ held", "rho"],
+    ["weight, τ held", "tau"],
   ],
   of: (_, results) => results.moved.map((score, key) => [score, ...ROADS.map(([name]) => results[name][key])]),
 };
