@@ -3,13 +3,13 @@
 import importlib
 import pkgutil
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import sympy as sp
 
 from attnlib.formulas.symbols import Weight
-from attnlib.proof import Answer, Index, Proved, check_equal, prove
+from attnlib.proof import Index, check_equal
 
 
 @dataclass(frozen=True)
@@ -79,21 +79,9 @@ class Formula:
         expr = self.expression if self.stable is None else self.stable
         return expr.replace(Weight, lambda *arguments: Weight(*arguments).unfold())
 
-    def with_letter(self, letter: sp.Expr, name: str) -> "Formula":
-        """The same formula for another letter, under a name of its own."""
-        return replace(self, letter=letter, name=name)
-
     def check(self) -> None:
         """Prove that what runs is what is shown; raises `NotProved` where it is not."""
         check_equal(self.expression, self.runs)
-
-    def is_equal_to(self, expr: sp.Expr) -> bool:
-        """Whether an expression is proved to be what stands on the right side."""
-        answer: Answer = prove(expr, self.expression)
-        return isinstance(answer, Proved)
-
-    def _sympy_(self):
-        return self.expression
 
 
 @cache
