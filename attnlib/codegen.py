@@ -33,8 +33,8 @@ _JAVASCRIPT_WORDS = frozenset(
     "public return static super switch this throw true try typeof undefined var void while with yield Infinity NaN "
     "Array Math".split()
 )
-_PYTHON_NAMES = frozenset({"functools", "math", "mpmath", "numpy", "range", "torch"})
-_LOCAL = re.compile(r"sum\d+|_each_\d+|[A-Za-z]+_\d+")  # names that `_assemble` gives
+_PYTHON_NAMES = frozenset("abs functools masked_log math max min mpmath numpy range torch".split())
+_LOCAL = re.compile(r"sum\d+|_each_\d+|_index_\d+|[A-Za-z]+_\d+")  # names that `_assemble` gives
 
 
 @functools.cache
@@ -113,6 +113,13 @@ class _JavaScript(_FromOne, JavascriptCodePrinter):
         return f"({text} > 0 ? Math.log({text}) : 0)"
 
 
+def _with_names(expr: sp.Expr) -> sp.Expr:
+    """The expression with names that code can hold for bound indices that have none."""
+    bound = {limit[0] for total in expr.atoms(sp.Sum, sp.Product) for limit in total.limits}
+    dummies = sorted((index for index in bound if isinstance(index, sp.Dummy)), key=lambda index: index.dummy_index)
+    return expr.xreplace({index: sp.Symbol(f"_index_{place}", integer=True) for place, index in enumerate(dummies)})
+
+
 class Law:
     """One formula, or several with the same arguments, that every engine can run.
 
@@ -150,7 +157,7 @@ class Law:
             if len(formula.indices) > 1:
                 raise ValueError(f"result {key!r} of law {name!r} must have at most one index; got {formula.indices}")
             limits = [(index, index.first, index.last) for index in formula.indices]
-            self.results[key] = (formula.runs, limits[0] if limits else ())
+            self.results[key] = (_with_names(formula.runs), limits[0] if limits else ())
         self._check_names()
         known = {argument.label if isinstance(argument, sp.IndexedBase) else argument for argument in self.arguments}
         for key, (expr, limit) in self.results.items():
@@ -161,14 +168,18 @@ class Law:
 
     def _check_names(self) -> None:
         arguments = [str(argument) for argument in self.arguments]
-        indices = {str(limit[0]) for _expr, limit in self.results.values() if limit}
-        for expr, _limit in self.results.values():
-            indices |= {str(limit[0]) for part in expr.atoms(sp.Sum, sp.Product) for limit in part.limits}
+        indices: set[str] = set()
+        for expr, limit in self.results.values():
+            bound = {part[0] for total in expr.atoms(sp.Sum, sp.Product) for part in total.limits} | set(limit[:1])
+            if len(own := {str(index) for index in bound}) < len(bound):
+                raise ValueError(f"law {self.name!r} must have a name for each index; got fewer: {sorted(own)}")
+            indices |= own
         reserved = _JAVASCRIPT_WORDS | _PYTHON_NAMES | _names_beside_laws()
         for kind, names, others in (
             ("law", [self.name], {*arguments, *indices}),
             ("argument", arguments, {*indices, *self.results, self.name}),
             ("result", list(self.results), set()),
+            ("index", [name for name in indices if not name.startswith("_index_")], set()),
         ):
             for given in names:
                 free = given.isidentifier() and not _LOCAL.fullmatch(given)

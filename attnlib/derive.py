@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
+from sympy.concrete.expr_with_limits import ExprWithLimits
+from sympy.core.relational import Relational
 
 from attnlib.formulas import Formula, Weight
 from attnlib.printing import latex
@@ -22,6 +24,10 @@ from attnlib.sources import source, statement
 RECORD_TYPE = "application/vnd.attention-derived.record+json"  # of a cell's output: a list of what its rows prove
 DISPLAY = r"\displaystyle "
 LEFT = 'style="text-align: left"'  # JupyterLab sets tables to the right
+_RELATION = re.compile(
+    r"[=<>≠-≯⩰-⫸≡≣←-⇿＝⩴⩵]|\\char"
+    r"|\\(?:[lg]eq?|n?eq?|equiv|approx|sim(?:eq)?|cong|doteq|propto|to|iff|implies|\w*arrow)\b"
+)
 _GIVEN = {"definition", "assumption", "slip"}
 _EVIDENCE = {
     "proved": {"proved"},
@@ -37,7 +43,14 @@ class DerivationError(ValueError):
 
 
 def _check_letters(*expressions) -> None:
-    """Refuse weights at two inverse temperatures side by side: they would be printed alike."""
+    """Refuse letters, and weights at two inverse temperatures, side by side that would be printed alike."""
+    parts = {part for expr in expressions for part in expr.atoms(sp.Symbol, sp.IndexedBase)}
+    parts -= {array.label for array in parts if isinstance(array, sp.IndexedBase)}
+    bound = {limit[0] for expr in expressions for part in expr.atoms(ExprWithLimits) for limit in part.limits}
+    letters: dict[tuple[str, bool], sp.Basic] = {}
+    for part in parts - bound:
+        if letters.setdefault((latex(part), isinstance(part, sp.IndexedBase)), part) != part:
+            raise DerivationError(f"{part} is two letters, which would be printed alike")
     parts = {part for expr in expressions for part in sp.sympify(expr).atoms(Weight)}
     if len(rates := {part.args[1] for part in parts}) > 1:
         raise DerivationError(f"weights at {' and at '.join(sorted(map(str, rates)))} would be printed alike")
@@ -52,9 +65,23 @@ def _check_ranges(symbols: Iterable[sp.Basic]) -> None:
 
 def _check_follows(old, new, factor, keys) -> None:
     """Prove that equation `new` says what `old` says: its two sides differ by a positive or negative multiple."""
-    if not (is_positive(factor) or is_positive(-factor)):
+    if not _is_nonzero(factor):
         raise DerivationError(f"factor must be proved nonzero; got {factor}")
+    # what has no value where something vanishes has no solution there
+    for part in sorted(_demanded(old) ^ _demanded(new), key=str):
+        if not _is_nonzero(part):
+            raise DerivationError(f"{part} must be proved nonzero, for only one of the equations divides by it")
     check_equal(old.lhs - old.rhs, factor * (new.lhs - new.rhs), keys=keys)
+
+
+def _is_nonzero(expr: sp.Expr) -> bool:
+    return is_positive(expr) or is_positive(-expr)
+
+
+def _demanded(expr: sp.Basic) -> set[sp.Basic]:
+    """What an expression divides by."""
+    powers = expr.atoms(sp.Pow)
+    return {part.base for part in powers if part.exp.could_extract_minus_sign() and part.base.is_nonzero is not True}
 
 
 def _same(left, right, keys=()) -> bool:
@@ -142,12 +169,16 @@ class Derivation:
     ):
         if verdict not in _GIVEN:
             raise DerivationError(f"verdict of a start must be one of {', '.join(sorted(_GIVEN))}; got {verdict!r}")
-        bare = name or ""
-        while (shorter := re.sub(r"\{[^{}]*\}", "", bare)) != bare:
+        bare = name or ""  # without what a sum runs over, and such
+        while (shorter := re.sub(r"[_^]\{[^{}]*\}", "", bare)) != bare:
             bare = shorter
-        if "=" in bare:
+        if _RELATION.search(bare):
             raise ValueError(f"name must not hold an equation, which nothing would prove; got {name!r}")
         start = sp.sympify(start)
+        if not isinstance(start, sp.Expr | Relational):
+            raise DerivationError(f"start must be an expression or an equation, not what sympy made of it: {start}")
+        if formula and verdict == "slip":
+            raise DerivationError(f"formula {formula.name!r} is proved, defined or assumed; got a slip")
         _check_letters(start)
         self._last: sp.Basic | None = start
         self._rows: list[Row] = []
@@ -171,6 +202,8 @@ class Derivation:
             _check_about(
                 f"formula {row.formula.name!r}", (row.formula.expression,), getattr(shown, "rhs", shown), row.keys
             )
+        if row.verdict == "proved" and row.records() and latex(shown) == latex(self._last):
+            raise DerivationError("evidence must not repeat what stands before it, also not in other brackets")
         if self._rows and self._rows[-1].is_bare and not row.left:
             row = replace(row, left=self._rows.pop().left)  # a bare start and its first step share a line
         self._rows.append(row)
@@ -212,8 +245,8 @@ class Derivation:
             raise DerivationError(f"step ({reason}): nothing may follow a sign, or several derivations together")
         if isinstance(new, sp.Eq) != isinstance(self._last, sp.Eq) or not isinstance(new, sp.Expr | sp.Eq):
             raise DerivationError(f"step ({reason}): an expression follows an expression, an equation an equation")
+        about = equation or (formula and formula.name)
         if (equation or formula) and new == self._last:
-            about = equation or (formula and formula.name)
             raise DerivationError(f"step ({reason}): evidence for {about} must not repeat what stands before it")
         try:
             _check_letters(self._last, new)
@@ -316,7 +349,7 @@ def checked(identifier: str, holds: bool | np.bool_, reason: str) -> Derivation:
         raise ValueError(f"holds must be True or False; got {holds!r}")
     if not holds:
         raise DerivationError(f"claim {identifier} ({reason}): the computation says otherwise")
-    claim = Derivation(sp.S.true)
+    claim = Derivation(sp.S.One)
     claim._last, claim._rows = None, []
     claim._add(None, Row("", "", reason, "tested", identifier))
     return claim

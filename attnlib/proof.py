@@ -251,6 +251,8 @@ def _taken(expr):
                 return sp.Derivative(inner, *expr.variables[count:])
         return inner
     if isinstance(expr, sp.Integral) and not expr.has(sp.Sum, sp.Product, AppliedUndef):
+        if not all(map(_is_between_reals, expr.limits)):
+            return expr
         integral = expr.doit()  # with conditions (Piecewise) where it needs them
         return expr if integral.has(sp.Piecewise) else integral
     if isinstance(expr, sp.UnevaluatedExpr):
@@ -258,6 +260,16 @@ def _taken(expr):
     if isinstance(expr, _BINDING):
         return expr
     return expr.func(*map(_taken, expr.args))
+
+
+def _is_between_reals(limit) -> bool:
+    """Whether an integral has both ends, and its letter is assumed to be no more than they prove.
+
+    Sympy has used it already, as in |a| = a; and of an integral without ends only its slope is known.
+    """
+    variable, *ends = limit
+    unsigned = not variable.is_nonnegative or all(end.is_nonnegative for end in ends)
+    return len(ends) == 2 and unsigned and variable.is_integer is None and not variable.is_nonpositive
 
 
 _SMOOTH_FUNCTIONS = (sp.exp, sp.log, sp.sin, sp.cos, sp.tanh, sp.erf, AppliedUndef)
@@ -843,8 +855,26 @@ def _zero(expr, way, simplify=False) -> bool:
     return sp.expand(sp.fraction(expr)[0]) == 0 or (simplify and sp.simplify(expr) == 0)
 
 
+_UNKNOWN = (sp.Limit, sp.Order, sp.MatrixExpr, sp.AccumBounds)
+
+
+def _check_kind(difference) -> None:
+    """Refuse what has no one exact value, and arrays that differ but whose elements would pass for the same."""
+    if inexact := difference.atoms(sp.Float):
+        raise _Refused(f"{min(inexact, key=str)} is a decimal, which is rounded; write it as a fraction")
+    if unknown := next((part for part in sp.preorder_traversal(difference) if isinstance(part, _UNKNOWN)), None):
+        raise _Refused(f"nothing is known here of {type(unknown).__name__}")
+    if any(not count.is_Integer for part in difference.atoms(sp.Derivative) for _, count in part.variable_count):
+        raise _Refused("a derivative is taken a number of times that is not written out")
+    arrays: dict[str, sp.IndexedBase] = {}
+    for array in difference.atoms(sp.IndexedBase):
+        if arrays.setdefault(str(array), array) != array:
+            raise _Refused(f"{array} is two arrays, which print alike")
+
+
 def _difference(left, right):
     """What is to be shown to be zero, and the ranges of the free indices: they are within them."""
+    _check_kind(sp.Tuple(left, right))
     indices = {part for part in left.free_symbols | right.free_symbols if isinstance(part, Index)}
     facts = tuple(fact for index in sorted(indices, key=str) for fact in _known(index))
     difference = _taken(_apart(left, facts)) - _taken(_apart(right, facts))
@@ -879,7 +909,7 @@ def is_positive(expr) -> bool:
 
 
 def _expression(name, value):
-    value = sp.sympify(value)
+    value = value if isinstance(value, str) else sp.sympify(value)  # sympy would run a text as Python
     if not isinstance(value, sp.Expr):
         raise ValueError(f"{name} must be an expression; got {value}")
     return value
@@ -1021,7 +1051,7 @@ def _compared(left, right, rng, sizes):
     point = _Point(rng, sizes)
     try:
         first, second = point.value(left), point.value(right)
-    except (_NoValue, ZeroDivisionError, OverflowError):
+    except (_NoValue, ZeroDivisionError, OverflowError, TypeError):  # the last: sympy, of what is not a number
         return None
     if first is None or second is None or abs(first - second) <= 1e-12 * max(abs(first), abs(second), 1e-8):
         return None
@@ -1088,7 +1118,10 @@ def _with_keys(expr, count):
         return Index(expr.name, _with_keys(expr.last, count), _with_keys(expr.first, count))
     if isinstance(expr, sp.Symbol):
         return sp.Integer(count) if expr.name == "n" and expr.is_integer and expr.is_positive else expr
-    return expr.func(*(_with_keys(arg, count) for arg in expr.args)) if expr.args else expr
+    try:
+        return expr.func(*(_with_keys(arg, count) for arg in expr.args)) if expr.args else expr
+    except ValueError:
+        raise _Refused(f"{expr} needs n as a letter") from None
 
 
 def _alike(left, right) -> str:
@@ -1138,8 +1171,11 @@ def prove(left, right, *, keys=()):
     """
     keys = _counts(keys)
     left, right = _expression("left", left), _expression("right", right)
-    cases = [[_with_keys(side, count) for side in (left, right)] for count in keys]
     reason = ""
+    try:
+        _check_kind(sp.Tuple(left, right))
+    except _Refused as refusal:
+        return Undecided(str(refusal))
     try:
         difference, way = _difference(left, right)
         if _zero(difference, way):
@@ -1151,6 +1187,7 @@ def prove(left, right, *, keys=()):
         # cheap ways first; sympy's simplification knows more, and takes its time
         if _zero(difference, cut) or _zero(difference, way, simplify=True):
             return _checked(Proved(), left, right, (1, 2))
+        cases = [[_with_keys(side, count) for side in (left, right)] for count in keys]
         if cases and all(_zero(*_difference(*sides), simplify=True) for sides in cases):
             return _checked(Proved(keys), left, right, keys)
     except _Refused as refusal:

@@ -4,14 +4,29 @@ A cell's output carries its records as a MIME type of its own, which MyST-NB pas
 Book's cache of executed chapters, so a build that runs nothing again still has them.
 """
 
+from collections import Counter
+
 from jupyter_cache import get_cache
+from sphinx.util import logging
 
 from attnlib.derive import RECORD_TYPE
+
+logger = logging.getLogger(__name__)
 
 
 def records(env) -> list[tuple[str, dict]]:
     """Every record of the book with the page that it is on, in reading order."""
     return [(page, record) for page, on_page in sorted(env.attention_records.items()) for record in on_page]
+
+
+def repeated(on_page: list[dict]) -> list[str]:
+    """What a page records more than once: a link to it would find the first alone.
+
+    >>> repeated([{"kind": "widget", "id": "layer", "name": "one"}, {"kind": "widget", "id": "layer", "name": "two"}])
+    []
+    """
+    counts = Counter(f"{record['kind']} {record.get('name', record['id'])}" for record in on_page)
+    return [what for what, count in counts.items() if count > 1]
 
 
 def collect(app, doctree):
@@ -25,7 +40,10 @@ def collect(app, doctree):
         return  # a cell failed, which MyST-NB reports
     cells = cache.get_cache_bundle(executed.pk).nb.cells
     outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
-    app.env.attention_records[app.env.docname] = [record for data in outputs for record in data.get(RECORD_TYPE, ())]
+    on_page = [record for data in outputs for record in data.get(RECORD_TYPE, ())]
+    app.env.attention_records[app.env.docname] = on_page
+    for what in repeated(on_page):
+        logger.warning("records: %s stands on the page more than once", what, location=app.env.docname)
 
 
 def purge(app, env, docname):

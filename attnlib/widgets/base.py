@@ -182,10 +182,10 @@ class Widget(anywidget.AnyWidget):
     _constants = traitlets.Dict().tag(sync=True)
 
     def __init_subclass__(cls, **options):
-        if "kind" in vars(cls):  # not for the classes that traitlets makes of ours when it adds a trait
-            run = [formula for law in cls.laws for formula in law.formulas.values()]
-            if idle := [formula.name for formula in cls.shown if formula not in run]:
-                raise ValueError(f"{cls.__name__} shows what none of its laws runs: {', '.join(idle)}")
+        run = [formula for law in getattr(cls, "laws", ()) for formula in law.formulas.values()]
+        if idle := [formula.name for formula in getattr(cls, "shown", ()) if formula not in run]:
+            raise ValueError(f"{cls.__name__} shows what none of its laws runs: {', '.join(idle)}")
+        if {"kind", "laws"} & vars(cls).keys():  # not for the classes that traitlets makes of ours for one more trait
             cls._esm = _script(cls.kind, cls.laws) + "\nexport default { render };\n"
         super().__init_subclass__(**options)
 
@@ -194,6 +194,10 @@ class Widget(anywidget.AnyWidget):
         return embedded() + _source("widget.css")  # a notebook has no file to take the font from
 
     def __init__(self, *, presets=(), name=None, **state):
+        presets = tuple(presets)
+        for preset in presets:
+            if len(preset) != 3 or not all(isinstance(words, str) for words in preset[:2]):
+                raise ValueError(f"each of presets must be a label, a sentence and changes; got {preset!r}")
         written = [name for cls in type(self).__mro__ for name in vars(cls)]  # traitlets sorts them by name
         quantities = self.traits(quantity=lambda metadata: metadata is not None)
         quantities = dict(sorted(quantities.items(), key=lambda item: written.index(item[0])))
