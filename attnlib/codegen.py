@@ -33,7 +33,7 @@ _JAVASCRIPT_WORDS = frozenset(
     "public return static super switch this throw true try typeof undefined var void while with yield Infinity NaN "
     "Array Math".split()
 )
-_PYTHON_NAMES = frozenset("abs functools masked_log math max min mpmath numpy range torch".split())
+_PYTHON_NAMES = frozenset([*keyword.kwlist, *"abs functools masked_log math max min mpmath numpy range torch".split()])
 _LOCAL = re.compile(r"sum\d+|_each_\d+|_index_\d+|[A-Za-z]+_\d+")  # names that `_assemble` gives
 
 
@@ -235,7 +235,7 @@ class Law:
             return wrap.format(loop)
 
         statements, texts = self._assemble(printer, "{name} = {text}", each)
-        names = [str(argument) + "_" * keyword.iskeyword(str(argument)) for argument in self.arguments]
+        names = [str(argument) for argument in self.arguments]
         returned = ", ".join(f"{key!r}: {text}" for key, text in texts.items())
         body = "\n".join([*statements, *inner, f"return {{{returned}}}"])
         exec(f"def {self.name}({', '.join(names)}):\n{indent(body, '    ')}", namespace)

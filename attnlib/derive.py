@@ -174,7 +174,7 @@ class Derivation:
             bare = shorter
         if _RELATION.search(bare):
             raise ValueError(f"name must not hold an equation, which nothing would prove; got {name!r}")
-        start = sp.sympify(start)
+        start = sp.sympify(start, strict=True)  # no text: it would be run
         if not isinstance(start, sp.Expr | Relational):
             raise DerivationError(f"start must be an expression or an equation, not what sympy made of it: {start}")
         if formula and verdict == "slip":
@@ -199,9 +199,11 @@ class Derivation:
             if shown is not None and (row.verdict == "proved" or statement(row.equation) is not None):
                 _check_about(f"equation {row.equation}", statement(row.equation), shown, row.keys)
         if row.formula is not None:
-            _check_about(
-                f"formula {row.formula.name!r}", (row.formula.expression,), getattr(shown, "rhs", shown), row.keys
-            )
+            what, stated = f"formula {row.formula.name!r}", row.formula.expression
+            if isinstance(shown, sp.Eq):
+                _check_about(what, sp.Eq(row.formula.letter, stated, evaluate=False), shown, row.keys)
+            else:
+                _check_about(what, (stated,), shown, row.keys)
         if row.verdict == "proved" and row.records() and latex(shown) == latex(self._last):
             raise DerivationError("evidence must not repeat what stands before it, also not in other brackets")
         if self._rows and self._rows[-1].is_bare and not row.left:
@@ -240,7 +242,7 @@ class Derivation:
         DerivationError
             With both sides, if the step is not proved, or if it is not about what it is said to prove.
         """
-        new, keys = sp.sympify(new), tuple(keys)
+        new, keys = sp.sympify(new, strict=True), tuple(keys)
         if self._last is None:
             raise DerivationError(f"step ({reason}): nothing may follow a sign, or several derivations together")
         if isinstance(new, sp.Eq) != isinstance(self._last, sp.Eq) or not isinstance(new, sp.Expr | sp.Eq):
@@ -267,6 +269,8 @@ class Derivation:
 
     def sign(self, sign: str, reason: str) -> "Derivation":
         """Prove that the last expression is above (`sign` ">") or below ("<") zero for any number of keys."""
+        if sign not in (">", "<"):
+            raise ValueError(f"sign must be '>' or '<'; got {sign!r}")
         if not isinstance(self._last, sp.Expr) or not is_positive({">": 1, "<": -1}[sign] * self._last):
             raise DerivationError(f"step {self._proved() + 1} ({reason}): not proved: {self._last} {sign} 0")
         self._last = None
@@ -316,6 +320,8 @@ class Derivation:
 
 def together(*derivations: Derivation) -> Derivation:
     """Several derivations as one table, so that their equality signs stand below each other."""
+    if not derivations:
+        raise ValueError("derivations must be one or more; got none")
     table = copy.copy(derivations[0])
     table._last = None
     table._rows = [row for derivation in derivations for row in derivation._rows]

@@ -28,7 +28,6 @@ INK, MUTED, LINE, PAPER, ACCENT, *KEYS = _COLOURS
 
 _STYLE = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "attention",
     "font.size": 10.5,
     "text.color": INK,
     "axes.edgecolor": MUTED,
@@ -55,7 +54,7 @@ def figure(width: float = 5.4, height: float = 2.5, columns: int = 1):
 
 def svg(picture: Figure, alternative: str) -> str:
     """The figure as inline SVG in the page's colours, with its alternative text."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": alternative}):  # so pictures on one page share no ids
         buffer = io.StringIO()
         picture.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()

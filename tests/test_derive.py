@@ -167,6 +167,25 @@ def test_a_formula_is_recorded_by_name_and_only_by_what_it_says():
         Derivation(s[i], formula=layer.score)
 
 
+def test_an_equation_is_a_formula_only_with_its_letter_on_the_other_side():
+    solved = sp.Eq(X, STABLE)
+    with pytest.raises(DerivationError, match="formula 'weight of a key' states"):
+        Derivation(sp.Eq(2 * X, 2 * STABLE)).step(solved, "halve", factor=2, formula=layer.weight)
+    weight = sp.Eq(layer.weight.letter, STABLE)
+    halved = Derivation(sp.Eq(2 * weight.lhs, 2 * STABLE)).step(weight, "halve", factor=2, formula=layer.weight)
+    assert records(halved)[0]["id"] == "weight-of-a-key"
+
+
+def test_bad_input_is_named():
+    for text in (lambda: Derivation("s"), lambda: Derivation(SUM).step("s", "a text would be run")):
+        with pytest.raises(ValueError):
+            text()
+    with pytest.raises(ValueError, match=r"sign must be '>' or '<'; got '='"):
+        Derivation(SUM).sign("=", "neither")
+    with pytest.raises(ValueError, match="derivations must be one or more; got none"):
+        together()
+
+
 def test_a_failed_record_leaves_the_derivation_as_it_was():
     proof = Derivation(SHARES, "w_i")
     before = proof._repr_html_()

@@ -28,3 +28,8 @@ def test_the_alternative_text_is_escaped_and_the_picture_is_an_image():
 
 def test_two_builds_give_the_same_bytes():
     assert picture() == picture()
+
+
+def test_two_pictures_share_no_ids():
+    ids = [set(re.findall(r'\bid="([^"]*)"', picture(words))) for words in ("One picture.", "Another picture.")]
+    assert ids[0] and not ids[0] & ids[1]
