@@ -13,7 +13,9 @@ STATE = """(name) => {
     const { model } = document.getElementById(name);
     return Object.fromEntries(Object.keys(model.get("_quantities")).map((key) => [key, model.get(key)]));
 }"""
-LIVE = "(name) => document.querySelector(`#${name} .attention-widget.live`) !== null"
+# Alive, and nothing is still to come that would move it.
+LIVE = """(name) => document.querySelector(`#${name} .attention-widget.live .status`)?.textContent &&
+    document.readyState === "complete" && document.fonts.status === "loaded" """
 MARKS = "(name) => document.querySelectorAll(`#${name} g.handle`).length"
 RESET = """(name) => {
     [...document.querySelectorAll(`#${name} .actions button`)].find((button) => button.textContent === "Reset").click();
@@ -69,6 +71,14 @@ def open_widget(other, server, places):
     assert other.said() == []
 
 
+def settled(other, script, *arguments):
+    """What a script answers, once it answers the same twice: a place on a page that has come to rest."""
+    answer, previous = other.evaluate(script, *arguments), None
+    while answer != previous:
+        answer, previous = other.evaluate(script, *arguments), answer
+    return answer
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_marks_follow_the_pointer_and_obey_keys(kind, other, open_widget):
     name = open_widget(kind)
@@ -77,7 +87,7 @@ def test_marks_follow_the_pointer_and_obey_keys(kind, other, open_widget):
     for number in range(marks):
         other.evaluate(RESET, name)  # a mark that another has sent to its end cannot go on
         before = other.evaluate(STATE, name)
-        x, y = other.evaluate(MIDDLE, name, number, True)
+        x, y = settled(other, MIDDLE, name, number, True)
         across = 25 if x < 640 else -25
         other.drag((x, y), (x + across / 2, y + 6), (x + across, y + 12))
         other.wait(FOLLOWS, name, number, x + across)
@@ -93,7 +103,7 @@ def test_sliders_slide(kind, other, open_widget):
     name = open_widget(kind)
     for key in other.evaluate(SLIDERS, name):
         before = other.evaluate(STATE, name)[key]
-        left, width, y = other.evaluate(TRACK, name, key)
+        left, width, y = settled(other, TRACK, name, key)
         other.drag((left + 0.3 * width, y), (left + 0.6 * width, y), (left + 0.9 * width, y))
         other.wait(CHANGES, name, key, before)
 
