@@ -52,6 +52,12 @@ def figure(width: float = 5.4, height: float = 2.5, columns: int = 1):
         return picture, picture.subplots(1, columns)
 
 
+def dot(axes, x: float, y: float, key: int):
+    """Draw the mark of a key, counted from 0: a dot in its colour with its number."""
+    axes.scatter(x, y, s=110, color=KEYS[key % 8], zorder=3, clip_on=False)
+    axes.text(x, y, f"{key + 1}", color=PAPER, ha="center", va="center", fontsize=8, zorder=4)
+
+
 def svg(picture: Figure, alternative: str) -> str:
     """The figure as inline SVG in the page's colours, with its alternative text."""
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": alternative}):  # so pictures on one page share no ids

@@ -1,9 +1,9 @@
 // Advantage of each key: the gradient that comes from above, what each score receives of it, and one step along it.
 import { softmax, output, valued, credit, passed, steps } from "laws";
 import {
-  awaken,
   bars,
-  color,
+  connect,
+  diamond,
   dot,
   handle,
   leaders,
@@ -11,10 +11,10 @@ import {
   mount,
   panel,
   put,
-  scoreMarks,
-  separate,
+  scoreWeights,
   show,
   svg,
+  translation,
   triangle,
 } from "./shared.js";
 
@@ -66,7 +66,7 @@ function build({ state, change, replace }) {
     y: { range: [-0.06, 1.06], ticks: [0, 0.25, 0.5, 0.75, 1], label: "weight" },
   });
 
-  const star = svg("path", { d: "M0-9 9 0 0 9-9 0Z", class: "output-mark" });
+  const star = diamond();
   const arrow = svg("line", { class: "arrow query", "data-symbol": "g" });
   const gradient = handle({
     panel: plane,
@@ -91,12 +91,8 @@ function build({ state, change, replace }) {
       mark: dot(key),
     }),
   );
-  const scores = scoreMarks(line, { state, replace });
+  const place = scoreWeights(line, { state, replace });
   plane.picture.append(arrow, star, ...values.map(({ group }) => group), gradient.group);
-  const stems = scores.map((_, key) =>
-    svg("line", { class: "arrow", style: color(key), "data-key": key, "data-symbol": "w" }),
-  );
-  line.picture.append(...stems, ...scores.map(({ group }) => group));
   const mean = svg("line", { class: "law mean", "data-symbol": "u" });
   const draw = [
     bars(chart, "u", 3, { shift: -0.18, width: 0.3 }),
@@ -125,29 +121,25 @@ function build({ state, change, replace }) {
   return {
     panels: [plane, chart, received, line, simplex],
     update(
-      { gradient: g, scores: s, value },
+      { gradient: g, scores, value },
       { weights, output: o, utilities, advantages, gradients, baseline, ...after },
     ) {
-      const translation = (point) => `translate(${point.map((part) => part.toFixed(2)).join(" ")})`;
-      const link = (shape, [x1, y1], [x2, y2]) => put(shape, { x1, y1, x2, y2 });
       gradient.place(plane.to(g));
-      link(arrow, plane.to([0, 0]), plane.to(g));
+      connect(arrow, plane.to([0, 0]), plane.to(g));
       put(star, { transform: translation(plane.to(o)) });
       values.forEach((mark, key) => mark.place(plane.to(value[key])));
-      const tips = s.map((score, key) => line.to([score, weights[key]]));
-      separate(tips).forEach((spot, key) => scores[key].place(spot));
-      tips.forEach((tip, key) => link(stems[key], [tip[0], line.up(0)], tip));
+      place(scores, weights);
       [utilities, advantages, gradients].forEach((numbers, which) => draw[which](numbers));
       gradients.forEach((number, key) => {
         const tip = received.up(Math.min(0.62, Math.max(-0.62, number)));
         put(lengths[key], { y: number < 0 ? tip + 12 : tip - 4 });
         lengths[key].textContent = show(tidy(number));
       });
-      link(mean, [chart.across(0.5), chart.up(baseline)], [chart.across(3.5), chart.up(baseline)]);
+      connect(mean, [chart.across(0.5), chart.up(baseline)], [chart.across(3.5), chart.up(baseline)]);
       const start = simplex.pointOf(weights);
       put(here, { cx: start[0], cy: start[1] });
       for (const { name, way, end } of routes) {
-        link(way, start, simplex.pointOf(after[name]));
+        connect(way, start, simplex.pointOf(after[name]));
         put(end, { transform: translation(simplex.pointOf(after[name])) });
       }
     },

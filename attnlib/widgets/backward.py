@@ -7,7 +7,7 @@ from attnlib.codegen import Law
 from attnlib.formulas import backward as formulas
 from attnlib.formulas import d, eta, g, layer, n, s, tau, transport, u, v, w
 from attnlib.layer import softmax
-from attnlib.widgets.base import Quantity, Widget, show
+from attnlib.widgets.base import Quantity, Widget, by_key
 
 
 class KeyAdvantage(Widget):
@@ -139,9 +139,6 @@ class KeyAdvantage(Widget):
         right.legend(frameon=False, loc="upper left")
 
     def describe(self):
-        def by_key(numbers):
-            return ", ".join(f"key {index + 1} {show(number)}" for index, number in enumerate(numbers))
-
         return (
             f"At τ = {self.tau:.4g} the weights are {by_key(self.weights)}; the advantages {by_key(self.advantages)}; "
             f"the scores’ gradient {by_key(self.gradients)}. One step of size {self.eta:.4g} leads to the weights "

@@ -286,6 +286,15 @@ def show(number: float) -> str:
     return f"{number:.{usual if float(number).is_integer() else next(whole, usual)}f}"
 
 
+def by_key(numbers) -> str:
+    """Each key's number, in words.
+
+    >>> by_key([0.75, 0.25])
+    'key 1 0.7500, key 2 0.2500'
+    """
+    return ", ".join(f"key {key} {show(number)}" for key, number in enumerate(numbers, 1))
+
+
 def widget_classes() -> dict[str, type[Widget]]:
     """Every widget of the book, by its kind."""
     return {cls.kind: cls for cls in Widget.__subclasses__() if cls.__module__.startswith(f"{__package__}.")}

@@ -1,6 +1,6 @@
 // Block pooling: four blocks of keys, each with its estimate; close neighbours merge first; the answer does not move.
 import { merged, width } from "laws";
-import { awaken, color, handle, html, mount, panel, put, show, svg } from "./shared.js";
+import { color, dot, handle, html, mount, panel, put, show, svg } from "./shared.js";
 
 const LETTERS = "ABCD";
 const FULL = 8; // the largest reach: everything has merged
@@ -94,12 +94,7 @@ function build({ state, change, replace }) {
       value: () => [state().scores[key], state().value[key]],
       move: ([score, value]) =>
         change({ scores: instead(state().scores, key, score), value: instead(state().value, key, value) }),
-      mark: svg(
-        "g",
-        { class: "mark" },
-        svg("circle", { r: 9, class: "fill", style: color(block) }),
-        svg("text", { "text-anchor": "middle", dy: 3.5 }, `${LETTERS[block]}${key + 1}`),
-      ),
+      mark: dot(block, { text: `${LETTERS[block]}${key + 1}` }),
     }),
   );
   cloud.picture.append(...keys.map(({ group }) => group));

@@ -1,6 +1,20 @@
 // KL budget: the weights with the largest expected score that stay within a divergence of equal weights.
 import { softmax, bought, testing } from "laws";
-import { awaken, color, crossing, dot, handle, leaders, mount, panel, put, separate, show, svg } from "./shared.js";
+import {
+  connect,
+  crossing,
+  handle,
+  leaders,
+  letterMark,
+  mount,
+  panel,
+  polyline,
+  put,
+  scoreColumns,
+  scoreWeights,
+  show,
+  svg,
+} from "./shared.js";
 
 const ENDLESS = 1e300; // stands for the β that leaves the best keys alone: every other weight underflows to zero
 
@@ -49,22 +63,6 @@ function build({ state, change, replace }) {
   const limit = svg("line", { class: "law mean", "data-symbol": "rho" });
   const curve = svg("path", { class: "center", "data-symbol": "rho" });
   const tangent = svg("line", { class: "tangent", "data-symbol": "beta" });
-  const scores = state().scores.map((_, key) =>
-    handle({
-      panel: left,
-      label: `score of key ${key + 1}`,
-      symbol: "s",
-      key,
-      axes: ["score"],
-      range: { low: -3, high: 3 },
-      value: () => state().scores[key],
-      move: ([score]) => replace("scores", key, score),
-      mark: dot(key),
-    }),
-  );
-  const stems = scores.map((_, key) =>
-    svg("line", { class: "arrow", style: color(key), "data-key": key, "data-symbol": "w" }),
-  );
   const budget = handle({
     panel: right,
     label: "budget",
@@ -73,46 +71,30 @@ function build({ state, change, replace }) {
     range: { low: 0, high: 2.8 },
     value: () => state().budget,
     move: ([nats]) => change({ budget: nats }),
-    mark: svg(
-      "g",
-      { class: "mark query" },
-      svg("circle", { r: 9 }),
-      svg("text", { "text-anchor": "middle", dy: 3.5 }, "ρ"),
-    ),
+    mark: letterMark("ρ"),
   });
   left.window.append(level);
-  left.picture.append(...stems, ...scores.map(({ group }) => group));
+  const place = scoreWeights(left, { state, replace });
   right.window.append(limit, curve, tangent);
   right.picture.append(budget.group);
-  const link = (shape, [x1, y1], [x2, y2]) => put(shape, { x1, y1, x2, y2 });
   return {
     panels: [left, right],
-    update({ budget: nats, scores: all }, { weights, expectation, price, largest }) {
-      link(limit, right.to([largest, -3.2]), right.to([largest, 3.4]));
-      const tips = all.map((score, key) => left.to([score, weights[key]]));
-      const places = separate(tips);
-      scores.forEach((mark, key) => {
-        mark.place(places[key]);
-        link(stems[key], [tips[key][0], left.up(0)], tips[key]);
-      });
-      const top = Math.max(...all);
-      const range = top - Math.min(...all) || 1;
+    update({ budget: nats, scores }, { weights, expectation, price, largest }) {
+      connect(limit, right.to([largest, -3.2]), right.to([largest, 3.4]));
+      place(scores, weights);
+      const top = Math.max(...scores);
+      const range = top - Math.min(...scores) || 1;
       const points = [];
       for (let step = 0; step <= 40; step++) {
         const { spent, expectation: gain } = bought(
           step === 40 ? ENDLESS : (5 * step) / (40 - step) / range,
           count,
-          all,
+          scores,
           top,
         );
-        points.push(
-          right
-            .to([spent, gain])
-            .map((part) => part.toFixed(2))
-            .join(" "),
-        );
+        points.push(right.to([spent, gain]));
       }
-      put(curve, { d: `M${points.join("L")}H${right.across(2.9).toFixed(2)}` });
+      put(curve, { d: `${polyline(points)}H${right.across(2.9).toFixed(2)}` });
       // The tangent ends before it leaves the picture; the first nat's is upright.
       const reach = (across, up) => {
         const most = Math.min(1.5, up);
@@ -121,20 +103,11 @@ function build({ state, change, replace }) {
       };
       const [behind, fall] = reach(nats + 0.1, expectation + 3.2);
       const [ahead, rise] = reach(2.9 - nats, 3.4 - expectation);
-      link(tangent, right.to([nats - behind, expectation - fall]), right.to([nats + ahead, expectation + rise]));
+      connect(tangent, right.to([nats - behind, expectation - fall]), right.to([nats + ahead, expectation + rise]));
       budget.place(right.to([nats, expectation]));
     },
   };
 }
-
-const columns = {
-  count: "scores",
-  names: [
-    ["score", "s"],
-    ["weight", "w"],
-  ],
-  of: ({ scores }, { weights }) => scores.map((score, key) => [score, weights[key]]),
-};
 
 function describe({ budget }, { beta, price, expectation, spent, weights, draws, error }) {
   const rest = spent < budget ? ` ${show(budget - spent)} of the budget cannot be spent.` : "";
@@ -146,5 +119,5 @@ function describe({ budget }, { beta, price, expectation, spent, weights, draws,
 }
 
 export function render({ model, el }) {
-  return mount({ model, el, compute, build, columns, describe });
+  return mount({ model, el, compute, build, columns: scoreColumns, describe });
 }

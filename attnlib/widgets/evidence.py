@@ -10,7 +10,7 @@ from attnlib.formulas import beta, n, rho, s
 from attnlib.formulas import evidence as formulas
 from attnlib.layer import softmax
 from attnlib.maxent import kl_divergence
-from attnlib.widgets.base import Quantity, Widget, show
+from attnlib.widgets.base import Quantity, Widget, by_key, show
 
 
 class KLBudget(Widget):
@@ -105,9 +105,8 @@ class KLBudget(Widget):
         )
 
     def describe(self):
-        weights = ", ".join(f"key {index + 1} {show(weight)}" for index, weight in enumerate(self.weights))
         return (
             f"A budget of {self.budget:.4g} nats, of which {show(self.spent)} can be spent, buys β = {self.beta:.4g} "
-            f"and the expected score {show(self.expectation)}; the weights are {weights}. "
+            f"and the expected score {show(self.expectation)}; the weights are {by_key(self.weights)}. "
             f"About {self.draws:.3g} draws would reject equal weights, with an error of {self.error:.0%}."
         )

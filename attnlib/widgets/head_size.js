@@ -1,6 +1,6 @@
 // Head size: a fresh query and many fresh keys; how the layer's weights are spread over them, largest first.
 import { drawn, evenness, normal, scaling, softmax } from "laws";
-import { awaken, handle, letterMark, mount, panel, put, show, svg } from "./shared.js";
+import { handle, letterMark, mount, panel, polyline, put, show, svg } from "./shared.js";
 
 const GOLDEN = 0x9e3779b9;
 const fresh = new Map(); // scores over √d by head size and draw: a slider comes back to them
@@ -103,7 +103,7 @@ function build({ state, change, model }) {
           const reach = (power) =>
             layer(standardScores(count, 2 ** power, Math.round(draw)), scaling(2 ** power, divided).factor).effective;
           const places = POWERS.map((power) => dial.to([power, reach(power)]));
-          put(line, { d: `M${places.map((place) => place.map((part) => part.toFixed(1)).join(" ")).join("L")}` });
+          put(line, { d: polyline(places) });
           put(word, { y: places.at(-1)[1] - 8 });
         }
       }

@@ -1,6 +1,21 @@
 // The query plane: keys and query as points; their scores, weights and output follow.
 import { scores, softmax, output } from "laws";
-import { awaken, color, dot, halo, handle, leaders, letterMark, mount, panel, put, show, svg } from "./shared.js";
+import {
+  color,
+  connect,
+  diamond,
+  dot,
+  halo,
+  handle,
+  leaders,
+  letterMark,
+  mount,
+  panel,
+  put,
+  show,
+  svg,
+  translation,
+} from "./shared.js";
 
 /** The convex hull of some points, counter-clockwise. */
 function hull(points) {
@@ -31,7 +46,7 @@ function build({ state, change, replace }) {
 
   const hullShape = svg("polygon", { class: "hull", "data-symbol": "v" });
   const queryArrow = svg("line", { class: "arrow query", "data-symbol": "q" });
-  const star = svg("path", { d: "M0-9 9 0 0 9-9 0Z", class: "output-mark", "data-symbol": "o" });
+  const star = diamond({ "data-symbol": "o" });
   const query = handle({
     panel: left,
     label: "query",
@@ -77,26 +92,25 @@ function build({ state, change, replace }) {
   );
   right.picture.append(hullShape, ...parts.map(({ spoke }) => spoke), ...parts.map(({ value }) => value.group), star);
 
-  const line = (shape, [x1, y1], [x2, y2]) => put(shape, { x1, y1, x2, y2 });
   return {
     panels: [left, right],
     update({ query: q, key: keys, value: values }, { weights, output: o }) {
       const origin = left.to([0, 0]);
       query.place(left.to(q));
-      line(queryArrow, origin, left.to(q));
+      connect(queryArrow, origin, left.to(q));
       parts.forEach(({ arrow, ring, spoke, key, value }, index) => {
         const tip = left.to(keys[index]);
         key.place(tip);
-        line(arrow, origin, tip);
+        connect(arrow, origin, tip);
         put(ring, { cx: tip[0], cy: tip[1], r: halo(weights[index]) });
         const end = right.to(values[index]);
         value.place(end);
-        line(spoke, right.to(o), end);
+        connect(spoke, right.to(o), end);
         put(spoke, { "stroke-width": 12 * weights[index] });
       });
-      const text = (points) => points.map((point) => point.map((part) => part.toFixed(2)).join()).join(" ");
-      put(star, { transform: `translate(${text([right.to(o)])})` });
-      put(hullShape, { points: text(hull(values.map(right.to))) });
+      put(star, { transform: translation(right.to(o)) });
+      const corners = hull(values.map(right.to)).map((corner) => corner.map((part) => part.toFixed(2)).join());
+      put(hullShape, { points: corners.join(" ") });
     },
   };
 }

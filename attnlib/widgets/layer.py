@@ -6,7 +6,7 @@ from attnlib import figures
 from attnlib.codegen import Law
 from attnlib.formulas import alpha, d, k, layer, n, q, s, v, w
 from attnlib.layer import attention, scores, softmax
-from attnlib.widgets.base import Quantity, Widget, show
+from attnlib.widgets.base import Quantity, Widget, by_key, show
 
 
 class QueryPlane(Widget):
@@ -77,13 +77,11 @@ class QueryPlane(Widget):
             left.scatter(*key, s=60 + 900 * weight, color=color, alpha=0.25, linewidth=0)
             right.plot([output[0], value[0]], [output[1], value[1]], color=color, linewidth=12 * weight, alpha=0.4)
             for axes, point in ((left, key), (right, value)):
-                axes.scatter(*point, s=110, color=color)
-                axes.text(*point, f"{index + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8)
+                figures.dot(axes, *point, index)
         left.annotate("", self.query, (0, 0), arrowprops={"arrowstyle": "->", "color": figures.INK, "linewidth": 2})
         left.text(*self.query, " q", color=figures.INK)
-        right.scatter(*output, s=90, marker="D", color=figures.INK)
+        right.scatter(*output, s=90, marker="D", color=figures.INK, zorder=5)
 
     def describe(self):
-        weights = ", ".join(f"key {index + 1} {show(weight)}" for index, weight in enumerate(self.weights))
         output = ", ".join(f"{show(part)}" for part in self.output)
-        return f"At α = {self.alpha:.4g} the weights are {weights}; the output is ({output})."
+        return f"At α = {self.alpha:.4g} the weights are {by_key(self.weights)}; the output is ({output})."

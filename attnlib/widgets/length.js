@@ -1,6 +1,6 @@
 // Scaling with sequence length: bytes held, operations, bytes moved and time; predicted, recorded, and measured here.
 import { counted, limits, moved, roofline } from "laws";
-import { awaken, color, handle, html, letterMark, mount, panel, put, svg } from "./shared.js";
+import { color, handle, html, letterMark, mount, panel, polyline, put, svg, translation } from "./shared.js";
 
 const SETTINGS = ["head_dim", "heads", "bytes_per_number"];
 const SIZES = { float16: 2, bfloat16: 2, float32: 4, float64: 8 };
@@ -101,16 +101,7 @@ function build({ state, change, model }) {
     const path = svg("path", { class: `center ${bold} ${way === "streaming" ? "dashed" : ""}`, "data-symbol": symbol });
     frame.window.append(path);
     return (heights) =>
-      put(path, {
-        d: `M${heights
-          .map((height, index) =>
-            frame
-              .to([POWERS[index], Math.log10(height)])
-              .map((part) => part.toFixed(2))
-              .join(" "),
-          )
-          .join("L")}`,
-      });
+      put(path, { d: polyline(heights.map((height, index) => frame.to([POWERS[index], Math.log10(height)]))) });
   };
   const lines = {
     held: [line(memory, "N", "naive"), line(memory, "S", "streaming")],
@@ -168,8 +159,7 @@ function build({ state, change, model }) {
     clouds.forEach((cloud) => cloud.replaceChildren());
     const draw = (point, frame, cloud, height) => {
       const mark = shape(methods.indexOf(point.method));
-      const [x, y] = frame.to([Math.log2(point.length), Math.log10(height)]);
-      put(mark, { transform: `translate(${x.toFixed(2)} ${y.toFixed(2)})` });
+      put(mark, { transform: translation(frame.to([Math.log2(point.length), Math.log10(height)])) });
       cloud.append(mark);
       marks.push({ mark, own: point.own, settings: [point.head_dim, point.heads, SIZES[point.dtype]] });
     };

@@ -1,6 +1,20 @@
 // Gaussian variance against score: each key is a reading of one answer, as precise as its score says.
 import { density, pooled, readings } from "laws";
-import { awaken, color, dot, handle, leaders, mount, panel, put, separate, show, svg } from "./shared.js";
+import {
+  color,
+  connect,
+  dot,
+  handle,
+  leaders,
+  mount,
+  panel,
+  polyline,
+  put,
+  scoreMarks,
+  separate,
+  show,
+  svg,
+} from "./shared.js";
 
 function compute({ alpha, kappa, scores, value }) {
   return { ...readings(alpha, kappa, scores.length, scores), ...pooled(alpha, kappa, scores.length, scores, value) };
@@ -40,19 +54,9 @@ function build({ state, replace, model }) {
   const bell = svg("path", { class: "bell pooled", "data-symbol": "μ̂" });
   const center = svg("line", { class: "center", "data-symbol": "μ̂" });
   const whisker = svg("path", { class: "whisker", "data-symbol": "μ̂" });
+  const scoreHandles = scoreMarks(left, { state, replace });
   const parts = state().scores.map((_, key) => ({
     bell: svg("path", { class: "bell", style: color(key), "data-key": key, "data-symbol": "sigma" }),
-    score: handle({
-      panel: left,
-      label: `score of key ${key + 1}`,
-      symbol: "s",
-      key,
-      axes: ["score"],
-      range: { low: -3, high: 3 },
-      value: () => state().scores[key],
-      move: ([score]) => replace("scores", key, score),
-      mark: dot(key),
-    }),
     value: handle({
       panel: right,
       label: `value of key ${key + 1}`,
@@ -66,7 +70,7 @@ function build({ state, replace, model }) {
     }),
   }));
   left.window.append(law);
-  left.picture.append(...parts.map(({ score }) => score.group));
+  left.picture.append(...scoreHandles.map(({ group }) => group));
   right.window.append(...parts.map(({ bell: shape }) => shape), bell, center, whisker);
   right.picture.append(...parts.map(({ value }) => value.group));
 
@@ -75,11 +79,9 @@ function build({ state, replace, model }) {
     const points = [];
     for (let step = -16; step <= 16; step++) {
       const value = mean + (step / 4) * deviation;
-      points.push(
-        `${right.across(value).toFixed(2)} ${right.up(density(value, mean, deviation).density / peak).toFixed(2)}`,
-      );
+      points.push(right.to([value, density(value, mean, deviation).density / peak]));
     }
-    return `M${points.join("L")}`;
+    return polyline(points);
   };
   return {
     panels: [left, right],
@@ -90,14 +92,13 @@ function build({ state, replace, model }) {
       const peak = density(estimate, estimate, deviation).density;
       const onLaw = separate(scores.map((score, key) => left.to([score, height(variances[key])])));
       const onAxis = separate(values.map((value) => right.to([value, 0])));
-      parts.forEach(({ bell: shape, score, value }, key) => {
-        score.place(onLaw[key]);
+      parts.forEach(({ bell: shape, value }, key) => {
+        scoreHandles[key].place(onLaw[key]);
         value.place(onAxis[key]);
         put(shape, { d: curve(values[key], deviations[key], peak) });
       });
       put(bell, { d: curve(estimate, deviation, peak) });
-      const x = right.across(estimate);
-      put(center, { x1: x, x2: x, y1: right.up(0), y2: right.up(1) });
+      connect(center, right.to([estimate, 0]), right.to([estimate, 1]));
       const [low, high] = [estimate - deviation, estimate + deviation].map((value) => right.across(value).toFixed(2));
       put(whisker, { d: `M${low} ${(right.up(1.06) - 4).toFixed(2)}v8m0-4H${high}m0-4v8` });
     },

@@ -8,7 +8,7 @@ from attnlib.codegen import Law
 from attnlib.formulas import alpha, kappa, layer, mean, n, s, spread, v, x
 from attnlib.formulas import likelihood as formulas
 from attnlib.layer import softmax
-from attnlib.widgets.base import Quantity, Widget, show
+from attnlib.widgets.base import Quantity, Widget, by_key, show
 
 
 class VarianceAgainstScore(Widget):
@@ -94,18 +94,14 @@ class VarianceAgainstScore(Widget):
         grid = np.linspace(low, high, 801)
         for index, (score, variance, value) in enumerate(zip(self.scores, self.variances, self.value, strict=True)):
             color = figures.KEYS[index % 8]
-            left.scatter(score, variance, s=110, color=color, zorder=3)
-            left.text(
-                score, variance, f"{index + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8, zorder=4
-            )
+            figures.dot(left, score, variance, index)
             right.plot(grid, norm.pdf(grid, value, np.sqrt(variance)), color=color, linewidth=1.4)
         right.plot(grid, norm.pdf(grid, estimate, deviation), color=figures.INK, linewidth=2.6)
         right.axvline(estimate, color=figures.INK, linewidth=1)
         right.set(xlabel="value", title="Each key’s Gaussian, and the pooled one", yticks=[])
 
     def describe(self):
-        weights = ", ".join(f"key {index + 1} {show(weight)}" for index, weight in enumerate(self.weights))
         return (
-            f"At α = {self.alpha:.4g} and κ = {self.kappa:.4g} the weights are {weights}; "
+            f"At α = {self.alpha:.4g} and κ = {self.kappa:.4g} the weights are {by_key(self.weights)}; "
             f"the estimate is {show(self.estimate.mean[0])} ± {show(self.standard_deviation)}."
         )

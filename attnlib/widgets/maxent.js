@@ -1,6 +1,20 @@
 // Maximum-entropy dial: the expected score is asked for, and the most even weights that reach it follow.
 import { asked, balance, bound, evenness, tangent, tilted } from "laws";
-import { awaken, color, crossing, dot, handle, leaders, mount, panel, put, separate, show, svg } from "./shared.js";
+import {
+  color,
+  crossing,
+  handle,
+  leaders,
+  mount,
+  panel,
+  polyline,
+  put,
+  scoreColumns,
+  scoreMarks,
+  separate,
+  show,
+  svg,
+} from "./shared.js";
 
 const ends = (scores) => [Math.min(...scores), Math.max(...scores)];
 
@@ -69,25 +83,11 @@ function build({ state, change, replace, model }) {
     move: ([dial]) => change({ dial }),
     mark: svg("g", { class: "mark query" }, svg("path", { class: "pivot", d: "M0-10L10 7H-10Z" })),
   });
-  const keys = state().scores.map((_, key) =>
-    handle({
-      panel: left,
-      label: `score of key ${key + 1}`,
-      symbol: "s",
-      key,
-      axes: ["score"],
-      range: { low: -3, high: 3 },
-      value: () => state().scores[key],
-      move: ([score]) => replace("scores", key, score),
-      mark: dot(key),
-    }),
-  );
+  const keys = scoreMarks(left, { state, replace });
   left.window.append(mean, name, law, ...stems);
   left.picture.append(pivot.group, ...keys.map(({ group }) => group));
   right.window.append(dome, line, drop, touch);
 
-  const path = (panel, points) =>
-    `M${points.map(([x, y]) => `${panel.across(x).toFixed(2)} ${panel.up(y).toFixed(2)}`).join("L")}`;
   return {
     panels: [left, right],
     update({ scores }, { alpha, expectation, weights, entropy, dual }) {
@@ -108,21 +108,17 @@ function build({ state, change, replace, model }) {
       // The exponential on which the tops of all weights lie, between the smallest and the largest score.
       const between = Array.from({ length: 33 }, (_, step) => asked(step / 32, low, high).expectation);
       put(law, {
-        d: path(
-          left,
-          between.map((score) => [score, bound(alpha, score, count, scores).share]),
-        ),
+        d: polyline(between.map((score) => left.to([score, bound(alpha, score, count, scores).share]))),
       });
       const along =
         high - low > apart
           ? [...ALONG.map((part) => -part / (high - low)).reverse(), 0, ...ALONG.map((part) => part / (high - low))]
           : [0];
       put(dome, {
-        d: path(
-          right,
+        d: polyline(
           along.map((rate) => {
             const { mean } = tilted(rate, count, scores);
-            return [mean, bound(rate, mean, count, scores).dual];
+            return right.to([mean, bound(rate, mean, count, scores).dual]);
           }),
         ),
       });
@@ -135,19 +131,10 @@ function build({ state, change, replace, model }) {
   };
 }
 
-const columns = {
-  count: "scores",
-  names: [
-    ["score", "s"],
-    ["weight", "w"],
-  ],
-  of: ({ scores }, { weights }) => scores.map((score, key) => [score, weights[key]]),
-};
-
 function describe(_, { expectation, alpha, entropy, dual, weights }) {
   return `t = ${show(expectation)}, α = ${show(alpha)}, H = ${show(entropy)}, D = ${show(dual)}. ${leaders(weights)}`;
 }
 
 export function render({ model, el }) {
-  return mount({ model, el, compute, build, columns, describe });
+  return mount({ model, el, compute, build, columns: scoreColumns, describe });
 }

@@ -10,7 +10,7 @@ from attnlib.formulas import alpha, layer, n, s, target, w, x
 from attnlib.formulas import maxent as formulas
 from attnlib.layer import softmax
 from attnlib.maxent import MaximumEntropy, entropy, maximum_entropy
-from attnlib.widgets.base import Quantity, Widget, show
+from attnlib.widgets.base import Quantity, Widget, by_key, show
 
 APART = 1e-9  # scores nearer to each other count as equal
 
@@ -94,8 +94,7 @@ class MaximumEntropyDial(Widget):
         for index, (score, weight) in enumerate(zip(self.scores, self.weights, strict=True)):
             color = figures.KEYS[index % 8]
             left.bar(score, weight, width=0.16, color=color, alpha=0.75)
-            left.scatter(score, 0, s=110, color=color, zorder=3, clip_on=False)
-            left.text(score, 0, f"{index + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8, zorder=4)
+            figures.dot(left, score, 0, index)
         left.scatter(self.expectation, -0.16, marker="^", s=120, color=figures.INK)
         left.set(xlabel="score", title="Weights, balanced at t", xlim=(-3.3, 3.3), ylim=(-0.24, 1.05))
         if min(self.scores) < max(self.scores):
@@ -109,8 +108,7 @@ class MaximumEntropyDial(Widget):
         right.set(ylim=(-0.1, np.log(len(self.scores)) + 0.4))
 
     def describe(self):
-        weights = ", ".join(f"key {index + 1} {show(weight)}" for index, weight in enumerate(self.weights))
         return (
-            f"For the expected score {show(self.expectation)} the weights are {weights}; "
+            f"For the expected score {show(self.expectation)} the weights are {by_key(self.weights)}; "
             f"α = {show(self.alpha)}, entropy {show(self.entropy)}, dual {show(self.dual)}."
         )

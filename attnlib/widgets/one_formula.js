@@ -1,6 +1,6 @@
 // Four roads: each holds the number that it had before the scores moved, and finds its weights from that.
 import { balance, cheapest, expected, inverse, moved, softmax, straying, tilted } from "laws";
-import { awaken, bars, crossing, mount, panel, put, scoreMarks, separate, show, svg } from "./shared.js";
+import { bars, crossing, mount, panel, put, scoreLine, show, svg } from "./shared.js";
 
 const BEYOND = 1e6; // an inverse temperature at which the best keys alone have weight
 const ROADS = [
@@ -62,18 +62,11 @@ function build({ state, replace }) {
     chart.window.append(...marks);
     return { name, chart, place, marks };
   });
-  const line = panel({
-    title: "Scores before they move: drag them",
-    height: 84,
-    x: { range: [-3.3, 3.3], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "" },
-    y: { range: [-1, 1], ticks: [], label: "" },
-  });
-  const scores = scoreMarks(line, { state, replace });
-  line.picture.append(...scores.map(({ group }) => group));
+  const line = scoreLine("Scores before they move: drag them", { state, replace });
   return {
     panels: [line, ...charts.map(({ chart }) => chart)],
-    update({ scores: places }, { before, ...results }) {
-      separate(places.map((score) => line.to([score, -0.4]))).forEach((place, key) => scores[key].place(place));
+    update({ scores }, { before, ...results }) {
+      line.place(scores);
       for (const { name, chart, place, marks } of charts) {
         place(results[name]);
         marks.forEach((mark, key) => put(mark, { y1: chart.up(before[key]), y2: chart.up(before[key]) }));

@@ -19,6 +19,17 @@ export function put(node, attributes) {
     if (node.getAttribute(name) !== text) node.setAttribute(name, text);
   }
 }
+/** Draws a line from one place to another. */
+export const connect = (line, [x1, y1], [x2, y2]) => put(line, { x1, y1, x2, y2 });
+
+const digits = (place) => place.map((part) => part.toFixed(2)).join(" ");
+
+/** The path that goes straight from place to place. */
+export const polyline = (places) => `M${places.map(digits).join("L")}`;
+
+/** The transform that moves a shape to a place. */
+export const translation = (place) => `translate(${digits(place)})`;
+
 const write = (node, text) => {
   if (node.firstChild?.data !== text) node.textContent = text;
 };
@@ -281,11 +292,11 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
   });
   return {
     group,
-    place([left, top]) {
+    place(place) {
       const now = [value()].flat();
       const { low, high } = reach();
       put(group, {
-        transform: `translate(${left.toFixed(2)} ${top.toFixed(2)})`,
+        transform: translation(place),
         "aria-valuenow": brief(now[0]),
         "aria-valuemin": brief(low),
         "aria-valuemax": brief(high),
@@ -299,17 +310,26 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
 export const color = (key) => `--key: var(--key-${(key % 8) + 1})`;
 
 /** The mark of a key: a dot in its colour with its number, so that colour is never the only sign. */
-export const dot = (key, radius = 9) =>
+export const dot = (key, { text = `${key + 1}`, radius = 9 } = {}) =>
   svg(
     "g",
     { class: "mark" },
     svg("circle", { r: radius, class: "fill", style: color(key) }),
-    fill(svg("text", { "text-anchor": "middle", dy: 3.5 }), {}, [`${key + 1}`]),
+    svg("text", { "text-anchor": "middle", dy: 3.5 }, text),
   );
 
 /** The mark of what is not a key: a dot in the text's colour with its letter. */
-export const letterMark = (letter) =>
-  svg("g", { class: "mark query" }, svg("circle", { r: 9 }), svg("text", { "text-anchor": "middle", dy: 3.5 }, letter));
+export const letterMark = (letter, kind = "query") =>
+  svg(
+    "g",
+    { class: `mark ${kind}` },
+    svg("circle", { r: 9 }),
+    svg("text", { "text-anchor": "middle", dy: 3.5 }, letter),
+  );
+
+/** The mark of an output. */
+export const diamond = (attributes = {}) =>
+  svg("path", { d: "M0-9 9 0 0 9-9 0Z", class: "output-mark", ...attributes });
 
 /** A mark for the score of every key, that moves along a panel's x axis within ±reach. */
 export const scoreMarks = (panel, { state, replace }, reach = 3) =>
@@ -327,6 +347,45 @@ export const scoreMarks = (panel, { state, replace }, reach = 3) =>
     }),
   );
 
+/** Scores on a line of their own. `place` puts them where they are. */
+export function scoreLine(title, controls) {
+  const line = panel({
+    title,
+    height: 84,
+    x: { range: [-3.3, 3.3], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "" },
+    y: { range: [-1, 1], ticks: [], label: "" },
+  });
+  const marks = scoreMarks(line, controls);
+  line.picture.append(...marks.map(({ group }) => group));
+  const place = (scores) =>
+    separate(scores.map((score) => line.to([score, -0.4]))).forEach((spot, key) => marks[key].place(spot));
+  return { ...line, place };
+}
+
+/** The weight above every score, in a panel of weight against score. Returns what places them. */
+export function scoreWeights(panel, controls, reach) {
+  const marks = scoreMarks(panel, controls, reach);
+  const stems = marks.map((_, key) =>
+    svg("line", { class: "arrow", style: color(key), "data-key": key, "data-symbol": "w" }),
+  );
+  panel.picture.append(...stems, ...marks.map(({ group }) => group));
+  return (scores, weights) => {
+    const tips = scores.map((score, key) => panel.to([score, weights[key]]));
+    separate(tips).forEach((spot, key) => marks[key].place(spot));
+    tips.forEach((tip, key) => connect(stems[key], [tip[0], panel.up(0)], tip));
+  };
+}
+
+/** The columns of a widget whose keys have a score and a weight. */
+export const scoreColumns = {
+  count: "scores",
+  names: [
+    ["score", "s"],
+    ["weight", "w"],
+  ],
+  of: ({ scores }, { weights }) => scores.map((score, key) => [score, weights[key]]),
+};
+
 /** A panel with the simplex of three keys: a point of the triangle is a set of weights, a corner is one key alone. */
 export function triangle(title) {
   const frame = panel({
@@ -343,9 +402,9 @@ export function triangle(title) {
   ].map(pointOf);
   frame.picture.append(
     svg("polygon", { class: "simplex", points: corners.join(" ") }),
-    ...corners.map(([x, y], key) => {
-      const mark = dot(key, 8);
-      mark.setAttribute("transform", `translate(${x} ${y})`);
+    ...corners.map((corner, key) => {
+      const mark = dot(key, { radius: 8 });
+      mark.setAttribute("transform", translation(corner));
       return mark;
     }),
   );

@@ -1,16 +1,15 @@
 // Temperature sharpening: some scores at one temperature; how even the weights are at any temperature.
 import { evenness, softmax } from "laws";
 import {
-  awaken,
-  color,
   handle,
   leaders,
   letterMark,
   mount,
   panel,
+  polyline,
   put,
-  scoreMarks,
-  separate,
+  scoreColumns,
+  scoreWeights,
   show,
   svg,
 } from "./shared.js";
@@ -33,11 +32,7 @@ function build({ state, change, replace }) {
     x: { ...across, label: "score" },
     y: { range: [-0.09, 1.09], ticks: [0, 0.5, 1], label: "weight" },
   });
-  const marks = scoreMarks(chart, { state, replace }, REACH);
-  const stems = marks.map((_, key) =>
-    svg("line", { class: "arrow", style: color(key), "data-key": key, "data-symbol": "w" }),
-  );
-  chart.picture.append(...stems, ...marks.map(({ group }) => group));
+  const place = scoreWeights(chart, { state, replace }, REACH);
 
   const dial = panel({
     title: "How even they are, at every temperature: drag τ",
@@ -72,15 +67,12 @@ function build({ state, change, replace }) {
   return {
     panels: [chart, dial],
     update({ tau, scores }, results) {
-      const tips = scores.map((score, key) => chart.to([score, results.weights[key]]));
-      separate(tips).forEach((spot, key) => marks[key].place(spot));
-      tips.forEach(([x, y2], key) => put(stems[key], { x1: x, x2: x, y1: chart.up(0), y2 }));
+      place(scores, results.weights);
       const grid = Array.from({ length: 8 * REACH + 1 }, (_, step) => step / 4 - REACH);
       const along = grid.map((doublings) => spread(2 ** doublings, scores));
       const here = dial.across(Math.log2(tau));
       for (const { name, line, point, word } of curves) {
-        const points = grid.map((doublings, step) => dial.to([doublings, along[step][name]]));
-        put(line, { d: `M${points.map((pair) => pair.map((part) => part.toFixed(2)).join(" ")).join("L")}` });
+        put(line, { d: polyline(grid.map((doublings, step) => dial.to([doublings, along[step][name]]))) });
         const height = dial.up(results[name]);
         put(point, { cx: here, cy: height });
         const side = here > 160 ? -8 : 8;
@@ -97,19 +89,10 @@ function build({ state, change, replace }) {
   };
 }
 
-const columns = {
-  count: "scores",
-  names: [
-    ["score", "s"],
-    ["weight", "w"],
-  ],
-  of: ({ scores }, { weights }) => scores.map((score, key) => [score, weights[key]]),
-};
-
 function describe({ tau }, { entropy, effective, weights }) {
   return `τ = ${show(tau)}: entropy ${show(entropy)}, ${show(effective)} effective keys. ${leaders(weights)}`;
 }
 
 export function render({ model, el }) {
-  return mount({ model, el, compute, build, columns, describe });
+  return mount({ model, el, compute, build, columns: scoreColumns, describe });
 }

@@ -7,7 +7,7 @@ from attnlib.codegen import Law
 from attnlib.formulas import n, s, tau, transport
 from attnlib.formulas import temperature as formulas
 from attnlib.layer import softmax
-from attnlib.widgets.base import Quantity, Widget, show
+from attnlib.widgets.base import Quantity, Widget, by_key, show
 
 
 class TemperatureSharpening(Widget):
@@ -62,9 +62,8 @@ class TemperatureSharpening(Widget):
     def draw(self, left, right):
         colors = [figures.KEYS[key % 8] for key in range(len(self.scores))]
         left.vlines(self.scores, 0, self.weights, color=colors)
-        left.scatter(self.scores, self.weights, s=110, color=colors, zorder=3, clip_on=False)
-        for number, place in enumerate(zip(self.scores, self.weights, strict=True), 1):
-            left.text(*place, f"{number}", color=figures.PAPER, ha="center", va="center", fontsize=8, zorder=4)
+        for key, place in enumerate(zip(self.scores, self.weights, strict=True)):
+            figures.dot(left, *place, key)
         left.set(xlabel="score", ylabel="weight", xlim=(-4.3, 4.3), ylim=(0, 1.05), title="Weight of each score")
         grid = np.geomspace(1 / 16, 16, 129)
         spread = softmax(np.array(self.scores) / grid[:, None])
@@ -77,8 +76,7 @@ class TemperatureSharpening(Widget):
         right.legend(loc="upper left", fontsize=8)
 
     def describe(self):
-        weights = ", ".join(f"key {number} {show(weight)}" for number, weight in enumerate(self.weights, 1))
         return (
-            f"At τ = {self.tau:.4g} the weights are {weights}: entropy {show(self.entropy)}, "
+            f"At τ = {self.tau:.4g} the weights are {by_key(self.weights)}: entropy {show(self.entropy)}, "
             f"{show(self.effective)} effective keys."
         )

@@ -1,17 +1,20 @@
 // The simplex of plans: a point of the triangle is a plan for three keys; levels of its cost, and the cheapest plan.
 import { apart, cheapest, giniCheapest, giniPrice, least, place, price } from "laws";
 import {
-  awaken,
+  connect,
   crossing,
+  diamond,
   handle,
   leaders,
+  letterMark,
   mount,
   panel,
+  polyline,
   put,
-  scoreMarks,
-  separate,
+  scoreLine,
   show,
   svg,
+  translation,
   triangle,
 } from "./shared.js";
 
@@ -81,17 +84,11 @@ function build({ state, change, replace }) {
     x: { range: [-0.6, 1.6], ticks: [0, 1], label: "", write: (tick) => (tick ? "p" : "w") },
     y: { range: [-0.2, 3.2], ticks: [0, 1, 2, 3], label: "above the least cost" },
   });
-  const line = panel({
-    title: "Scores",
-    height: 84,
-    x: { range: [-3.3, 3.3], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "" },
-    y: { range: [-1, 1], ticks: [], label: "" },
-  });
+  const line = scoreLine("Scores", { state, replace });
   const rings = svg("path", { class: "contour" });
   const names = LEVELS.map(() => svg("text", { class: "named", "text-anchor": "middle", "data-symbol": "J" }));
   const way = svg("line", { class: "law dashed" });
-  const best = svg("path", { d: "M0-9 9 0 0 9-9 0Z", class: "output-mark", "data-symbol": "w" });
-  const letter = (name) => svg("text", { "text-anchor": "middle", dy: 3.5 }, name);
+  const best = diamond({ "data-symbol": "w" });
   const plan = handle({
     panel: left,
     label: "plan",
@@ -100,15 +97,13 @@ function build({ state, change, replace }) {
     range: { low: 0, high: 1 },
     value: () => inside(state().point),
     move: (point) => change({ point: inside(point) }),
-    mark: svg("g", { class: "mark plan" }, svg("circle", { r: 9 }), letter("p")),
+    mark: letterMark("p", "plan"),
   });
   left.window.append(rings, way, ...names);
   left.picture.append(best, plan.group);
   const curve = svg("path", { class: "center", "data-symbol": "J" });
   const ends = ["w", "p"].map((name) => svg("circle", { r: 5, class: "output-mark", "data-symbol": name }));
   right.window.append(curve, ...ends);
-  const scores = scoreMarks(line, { state, replace });
-  line.picture.append(...scores.map(({ group }) => group));
 
   let drawn;
   return {
@@ -126,27 +121,25 @@ function build({ state, change, replace }) {
             .map(([from, end]) => `M${to(from).join(" ")}L${to(end).join(" ")}`)
             .join(""),
         });
-        put(best, { transform: `translate(${to(weights).join(" ")})` });
+        put(best, { transform: translation(left.pointOf(weights)) });
         pieces.forEach((ring, which) => {
           // A level's name stands where it is highest, or nowhere if it does not cross the triangle.
           const top = ring.map(([from]) => to(from)).sort((a, b) => a[1] - b[1])[0] ?? [-50, -50];
           put(names[which], { x: top[0], y: top[1] - 2 });
           names[which].textContent = `+${Number(LEVELS[which].toFixed(2))}`;
         });
-        separate(now.scores.map((score) => line.to([score, -0.4]))).forEach((spot, key) => scores[key].place(spot));
+        line.place(now.scores);
       }
       const [x, y] = inside(now.point);
       plan.place(left.to([x, y]));
       put(plan.group, { "aria-valuemin": `${y / 2}`, "aria-valuemax": `${1 - y / 2}` });
-      const [x1, y1] = to(weights);
-      const [x2, y2] = to(tried);
-      put(way, { x1, y1, x2, y2 });
+      connect(way, left.pointOf(weights), left.pointOf(tried));
       const points = [];
       for (let step = -24; step <= 64; step++) {
         const mixed = weights.map((part, key) => part + (step / 40) * (tried[key] - part));
         if (Math.min(...mixed) >= 0) points.push(right.to([step / 40, cost(mixed) - lowest]));
       }
-      put(curve, { d: `M${points.map((pair) => pair.map((part) => part.toFixed(2)).join(" ")).join("L")}` });
+      put(curve, { d: polyline(points) });
       [
         [0, 0],
         [1, excess],

@@ -8,7 +8,7 @@ from attnlib.formulas import n, nu, p, s, tau, w
 from attnlib.formulas import transport as formulas
 from attnlib.maxent import kl_divergence
 from attnlib.transport import objective, plan
-from attnlib.widgets.base import Quantity, Switch, Widget, show
+from attnlib.widgets.base import Quantity, Switch, Widget, by_key, show
 
 
 class PlanSimplex(Widget):
@@ -118,8 +118,7 @@ class PlanSimplex(Widget):
         )
         left.clabel(rings, fmt="+%.2g", fontsize=7)
         for key, (x, y) in enumerate(zip(*flat(np.eye(3)), strict=True)):
-            left.scatter(x, y, s=90, color=figures.KEYS[key], zorder=3)
-            left.text(x, y, f"{key + 1}", color=figures.PAPER, ha="center", va="center", fontsize=8, zorder=4)
+            figures.dot(left, x, y, key)
         left.scatter(*flat(self.weights), marker="D", s=60, color=figures.INK, zorder=5)
         left.scatter(*flat(self.plan), s=60, facecolor=figures.PAPER, edgecolor=figures.INK, zorder=5)
         left.set(title="Plans (circle: p, diamond: w)", aspect="equal", xticks=[], yticks=[])
@@ -130,9 +129,9 @@ class PlanSimplex(Widget):
         right.set(title="Cost on the way from w to p", xticks=[0, 1], xticklabels=["w", "p"])
 
     def describe(self):
-        say = lambda plan: ", ".join(f"key {key} {show(weight)}" for key, weight in enumerate(plan, 1))  # noqa: E731
         how = "by Gini’s evenness" if self.gini else "by Shannon’s"
         return (
-            f"At τ = {self.tau:.4g}, {how}, the cheapest plan is {say(self.weights)}. The plan {say(self.plan)} costs "
-            f"{show(self.excess)} more; τ times its divergence from softmax is {show(self.divergence)}."
+            f"At τ = {self.tau:.4g}, {how}, the cheapest plan is {by_key(self.weights)}. "
+            f"The plan {by_key(self.plan)} costs {show(self.excess)} more; "
+            f"τ times its divergence from softmax is {show(self.divergence)}."
         )
