@@ -836,7 +836,7 @@ def _at_equal_indices(expr, way, done=frozenset()):
 
 def _opaque(expr) -> dict:
     """A symbol for each part that sympy's simplification must not open, with what is known of its sign."""
-    own = expr.atoms(_Total, _Multiplied, _Holds, sp.KroneckerDelta)
+    own = expr.atoms(_Total, _Holds, sp.KroneckerDelta)
     symbols = {part: sp.Dummy(positive=part.is_positive or None, real=part.is_real or None) for part in own}
     return symbols | {part: sp.Dummy() for part in expr.atoms(sp.Sum, sp.Product, sp.Piecewise, *_BINDING)}
 
@@ -1200,8 +1200,8 @@ def prove(left, right, *, keys=()):
 
 def _refutation(left, right, counts):
     rng = random.Random(0)
-    points = ((count, draw) for count in counts for draw in range(6))
-    return next((answer for count, _ in points if (answer := _compared(left, right, rng, {"n": count}))), None)
+    answers = (_compared(left, right, rng, {"n": count}) for count in counts for _ in range(6))
+    return next(filter(None, answers), None)
 
 
 def _checked(answer, left, right, counts):

@@ -4,7 +4,7 @@ Keys carry the index i (or j, l), coordinates the index c; each starts at one, a
 it runs.  The number of keys `n` and of coordinates `d` stay symbolic.
 """
 
-from sympy import Dummy, Expr, Function, IndexedBase, Sum, Symbol, exp, log
+import sympy as sp
 
 from attnlib.proof import Index
 
@@ -31,20 +31,20 @@ def declare(letter, meaning: str):
     return letter
 
 
-def _positive(name: str, meaning: str) -> Symbol:
-    return declare(Symbol(name, positive=True), meaning)
+def _positive(name: str, meaning: str) -> sp.Symbol:
+    return declare(sp.Symbol(name, positive=True), meaning)
 
 
-def _real(name: str, meaning: str) -> Symbol:
-    return declare(Symbol(name, real=True), meaning)
+def _real(name: str, meaning: str) -> sp.Symbol:
+    return declare(sp.Symbol(name, real=True), meaning)
 
 
-def _count(name: str, meaning: str) -> Symbol:
-    return declare(Symbol(name, integer=True, positive=True), meaning)
+def _count(name: str, meaning: str) -> sp.Symbol:
+    return declare(sp.Symbol(name, integer=True, positive=True), meaning)
 
 
-def _array(name: str, meaning: str, **assumptions) -> IndexedBase:
-    return declare(IndexedBase(name, **assumptions or {"real": True}), meaning)
+def _array(name: str, meaning: str, **assumptions) -> sp.IndexedBase:
+    return declare(sp.IndexedBase(name, **assumptions or {"real": True}), meaning)
 
 
 n = _count("n", "number of keys")
@@ -81,12 +81,12 @@ s = _array("s", "scores")
 o = _array("o", "output")
 
 
-def over_keys(term: Expr, index: Index = j) -> Sum:
+def over_keys(term: sp.Expr, index: Index = j) -> sp.Sum:
     """The sum of a term over all keys."""
-    return Sum(term, (index, 1, n))
+    return sp.Sum(term, (index, 1, n))
 
 
-class Weight(Function):
+class Weight(sp.Function):
     """The softmax weight of a key, at an inverse temperature: printed as w_i, proved with as what it stands for."""
 
     nargs = 2
@@ -94,8 +94,8 @@ class Weight(Function):
     def unfold(self):
         """Give the exponential of the key's score over the sum of all keys' exponentials."""
         index, rate = self.args
-        other = Dummy("j", integer=True, positive=True)  # not j: a rate may hold it
-        return exp(rate * s[index]) / over_keys(exp(rate * s[other]), other)
+        other = sp.Dummy("j", integer=True, positive=True)  # not j: a rate may hold it
+        return sp.exp(rate * s[index]) / over_keys(sp.exp(rate * s[other]), other)
 
     def _eval_derivative(self, symbol):
         return self.unfold().diff(symbol)
@@ -109,19 +109,19 @@ class Weight(Function):
         return f"w_{{{printer._print(self.args[0])}}}" + (f"^{{{exp}}}" if exp else "")
 
 
-class LogOrZero(Function):
+class LogOrZero(sp.Function):
     """The logarithm, with the value 0 at 0: so code gives 0 log 0 its limit, 0.  Elsewhere it is the logarithm."""
 
     nargs = 1
 
     def unfold(self):
         """Give the logarithm, which it is for every number above zero."""
-        return log(self.args[0])
+        return sp.log(self.args[0])
 
     def _latex(self, printer, exp=None):
         return printer._print(self.unfold() ** (exp or 1))
 
 
-def stable_weight(index: Index, other: Index = j) -> Expr:
+def stable_weight(index: Index, other: Index = j) -> sp.Expr:
     """The weight of key `index` at `alpha` from differences of scores alone, so that nothing overflows into NaN."""
-    return 1 / over_keys(exp(alpha * (s[other] - s[index])), other)
+    return 1 / over_keys(sp.exp(alpha * (s[other] - s[index])), other)
