@@ -10,17 +10,20 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from IPython.display import Markdown
+
+from attnlib.report import say
 
 
-def recorded(name: str, measure: Callable[[], dict], *, needs: str, folder: str | Path = "recorded") -> None:
-    """Print what `measure` returns; where module `needs` is missing, say so and print what was recorded.
+def recorded(name: str, measure: Callable[[], dict], *, needs: str, folder: str | Path = "recorded") -> Markdown:
+    """Show what `measure` returns; where module `needs` is missing, say so and show what was recorded.
 
     Parameters
     ----------
     name : str
         The record's name: its file is `folder/name.json`.
     measure : callable
-        Returns a dict of names and numbers.
+        Returns a dict of numbers, each named by the start of a sentence that it ends.
     needs : str
         The module without which `measure` cannot run.
     folder : path
@@ -31,10 +34,10 @@ def recorded(name: str, measure: Callable[[], dict], *, needs: str, folder: str 
     FileNotFoundError
         If the module is missing and nothing is recorded.
     """
-    path = Path(folder) / f"{name}.json"
+    path, said = Path(folder) / f"{name}.json", []
     if importlib.util.find_spec(needs) is None:
         record = json.loads(path.read_text("utf-8"))
-        print(f"This cell needs {needs}, which is missing; recorded on {record['date']} with {record['versions']}:")
+        said = [f"This cell needs {needs}, which is missing; recorded on {record['date']} with {record['versions']}:"]
         result = record["result"]
     else:
         result = measure()
@@ -43,5 +46,4 @@ def recorded(name: str, measure: Callable[[], dict], *, needs: str, folder: str 
             record = {"result": result, "versions": versions, "date": datetime.date.today().isoformat()}
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    for label, number in result.items():
-        print(f"{label}: {number:.3g}")
+    return say(*said, *(f"{label} {number:.3g}." for label, number in result.items()))

@@ -5,7 +5,7 @@ import tomllib
 from importlib import resources
 
 import sympy as sp
-from sympy import Derivative, Eq, IndexedBase, Integral, KroneckerDelta, Product, Sum, Symbol, exp, log, oo, sqrt
+from sympy import Derivative, Eq, IndexedBase, KroneckerDelta, Product, Sum, Symbol, exp, log, sqrt
 
 from attnlib.formulas import (
     Weight,
@@ -107,14 +107,17 @@ def _statements() -> dict[str, tuple[sp.Basic, ...] | sp.Eq]:
     readings, slopes = Sum(log(reading), (i, 1, n)), Sum(Derivative(log(reading), mean), (i, 1, n))
     weighted, precisions = over_keys(theta[i] * v[i], i), over_keys(theta[i], i)
     stated["ma-1"] = (softmax,)
+    by_score = over_keys(s[j] * exp(alpha * s[j])) / over_keys(exp(alpha * s[j]))
+    stated["ma-amplify"] = (Derivative(softmax, alpha), softmax * (s[i] - by_score))
+    powers = [over_keys(Weight(i, alpha) * s[i] ** power, i) for power in (1, 2)]
+    evenness = log(over_keys(exp(alpha * s[j]))) - alpha * powers[0]
+    stated["ma-sharpness"] = (Derivative(evenness, alpha), -alpha * (powers[1] - powers[0] ** 2))
+    stated["ma-subspace"] = (Sum(IndexedBase("W", real=True)[Symbol("a"), c] * x[c], (c, 1, Symbol("m"))),)
     stated["ma-2"] = (reading,)
     stated["ma-3"] = (exp(alpha * s[i]),)
     stated["ma-variance"] = (variance, exp(-alpha * s[i]) / kappa)
     stated["ma-coordinate"] = (variance,)
-    place = Symbol("y", real=True)
-    gaussian = exp(-((place - mean) ** 2) / (2 * spread**2)) / sqrt(2 * sp.pi * spread**2)
-    stated["ma-mean"] = (Integral(place * gaussian, (place, -oo, oo)), mean)
-    stated["ma-joint"] = (reading,)
+    stated["ma-mean"] = stated["ma-joint"] = stated["ma-abstract"] = (reading,)
     stated["ma-4"] = (Product(reading, (i, 1, n)),)
     stated["ma-log-likelihood"] = (log(Product(reading, (i, 1, n))),)
     stated["ma-sum-of-logs"] = (log(Product(reading, (i, 1, n))), readings)
@@ -152,7 +155,7 @@ def _statements() -> dict[str, tuple[sp.Basic, ...] | sp.Eq]:
     lagrangian = cost + nu * (1 - over_keys(p[j]))
     masses = over_keys(exp(s[j] / tau))
     stated["transport-entropy"] = (-over_keys(p[j] * log(p[j])),)
-    stated["transport-objective"] = (-over_keys(p[j] * s[j]) - tau * Symbol("H"),)
+    stated["transport-objective"] = stated["litman-trade"] = (-over_keys(p[j] * s[j]) - tau * Symbol("H"),)
     stated["transport-label"] = (cost,)
     one_sum = over_keys(p[j] * (tau * log(p[j]) - s[j]))
     stated["transport-lagrangian"] = (one_sum + nu * (1 - over_keys(p[j])), lagrangian)

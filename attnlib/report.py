@@ -1,0 +1,46 @@
+"""What a cell found, set like the page: a sentence or a small table in place of printed columns."""
+
+from collections.abc import Iterable
+
+from IPython.display import Markdown
+
+
+def say(*sentences: str) -> Markdown:
+    r"""Sentences for a cell's output, with `$...$` for mathematics.
+
+    Examples
+    --------
+    >>> say(f"The two differ by at most {power(3.2e-16)}.", "So they agree.").data
+    'The two differ by at most $3\\cdot 10^{-16}$. So they agree.'
+    """
+    return Markdown(" ".join(sentences))
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Markdown:
+    """A small table; numbers come as text, so that who makes it says how many digits count.
+
+    Examples
+    --------
+    >>> print(table(["$n$", "weight"], [[2, "0.5"]]).data)
+    | $n$ | weight |
+    |--:|--:|
+    | 2 | 0.5 |
+    """
+    columns = list(head)
+    lines = [columns, *rows]
+    text = [f"| {' | '.join(map(str, line))} |" for line in lines]
+    return Markdown("\n".join([text[0], f"|{'--:|' * len(columns)}", *text[1:]]))
+
+
+def power(number: float) -> str:
+    r"""A small or large number to one digit, as mathematics; zero is zero.
+
+    Examples
+    --------
+    >>> power(4.4e-16), power(0.0)
+    ('$4\\cdot 10^{-16}$', '$0$')
+    """
+    digit, exponent = f"{number:.0e}".split("e")
+    if not float(number):
+        return "$0$"
+    return rf"${digit}\cdot 10^{{{int(exponent)}}}$"
