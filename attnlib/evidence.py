@@ -77,8 +77,8 @@ def inverse_temperature(scores: ArrayLike, budget: ArrayLike) -> Array:
     -------
     array (...)
         Not negative, and growing with the budget: 0 for none, inf for the largest, or beyond the dtype.
-        KL(softmax(beta * scores) || equal weights) is the budget to 1e-12. 1 / beta is the price: what one more nat
-        adds to the expected score. Scores times c need beta / c. In float32 for 16-bit scores.
+        KL(softmax(beta * scores) || equal weights) is the budget to 1e-12. 1 / beta is the price: what a little
+        more budget adds to the expected score, for each nat. Scores times c need beta / c. In float32 for 16-bit scores.
 
     Raises
     ------
@@ -143,21 +143,24 @@ def route(scores: ArrayLike, budget: ArrayLike) -> Array:
 
 
 def samples_to_reject(p: ArrayLike, *, error: float = 0.05) -> Array:
-    """Estimate how many keys must be drawn from p until equal weights are rejected, log(1 / error) / KL(p || equal).
+    """Give the least mean wait, in draws from p, for evidence against equal weights, log(1 / error) / KL(p || equal).
+
+    The observer stops once p is 1 / error times as likely as equal weights, which under equal weights ever happens with
+    a probability of at most error.
 
     Parameters
     ----------
     p : array (..., n), real
         Weights: none negative, with the sum 1.
     error : float
-        Above 0 and below 1: the probability of rejecting equal weights although they hold.
+        Above 0 and below 1: the largest probability of rejecting equal weights although they hold.
 
     Returns
     -------
     array (...)
-        Not rounded; inf for equal weights. It is right for many draws, with the probability of a miss merely bounded
-        (Stein's lemma), and it is the mean number of draws of a test that stops once the likelihood ratio says
-        1 / error (Wald). For few draws it is an order of magnitude. In float32 for 16-bit weights.
+        Not rounded; inf for equal weights. The mean wait is no shorter, and longer by at most log(max(n p)) / KL (Wald).
+        It is no sample size of a test of fixed length, for which the divergence is an exponent alone (Stein's lemma).
+        In float32 for 16-bit weights.
 
     Raises
     ------
@@ -173,7 +176,7 @@ def samples_to_reject(p: ArrayLike, *, error: float = 0.05) -> Array:
 
     References
     ----------
-    Cover and Thomas (2006), Theorem 11.8.3; Wald (1945).
+    Wald (1945); Cover and Thomas (2006), Theorem 11.8.3.
     """
     error = number("error", error, above_zero=True)
     if error >= 1:
@@ -210,7 +213,7 @@ def _given(scores: ArrayLike, budget: ArrayLike) -> tuple[Any, Any, Array, Array
     wrong = ~((budget >= 0) & (budget <= cap * (1 + 4 * max(step, float(xp.finfo(wide(xp, dtype)).eps)))))  # NaN too
     if xp.any(wrong):
         got, largest = (float(x[wrong][0]) for x in xp.broadcast_arrays(budget, cap))
-        raise ValueError(f"budget must be from 0 to the largest that can be spent, {largest:.12g}; got {got:.12g}")
+        raise ValueError(f"budget must be from 0 to the largest that buys score, {largest:.12g}; got {got:.12g}")
     return xp, dtype, scores, xp.where(budget < cap * (1 - step), budget, cap)
 
 

@@ -169,7 +169,7 @@ def test_the_largest_budget_may_be_rounded(backend):
         for budget in (cap, float(cap), np.float32(float(cap))):
             np.testing.assert_allclose(backend.numpy(route(scores, budget)), best, atol=2e-7)
         assert float(inverse_temperature(scores, cap)) == np.inf
-        with pytest.raises(ValueError, match="largest that can be spent"):
+        with pytest.raises(ValueError, match="largest that buys score"):
             route(scores, float(cap) * 1.00001)
 
 
@@ -248,8 +248,8 @@ def test_the_number_of_samples_is_that_of_exact_tests():
 @pytest.mark.parametrize(
     "scores, budget, message",
     [
-        ([1.0, 0.0], 0.7, r"budget must be from 0 to the largest that can be spent, 0\.69314718056; got 0\.7"),
-        ([1.0, 1.0], 0.1, r"largest that can be spent, 0; got 0\.1"),
+        ([1.0, 0.0], 0.7, r"budget must be from 0 to the largest that buys score, 0\.69314718056; got 0\.7"),
+        ([1.0, 1.0], 0.1, r"largest that buys score, 0; got 0\.1"),
         ([1.0, 0.0], -0.1, r"budget must be from 0 .* got -0\.1"),
         ([1.0, 0.0], np.nan, "budget must be from 0 .* got nan"),
         ([1.0, 0.0], np.array([np.nan]), "budget must be from 0 .* got nan"),

@@ -38,8 +38,8 @@ price = Formula(
     "What a little more budget adds to the expected score, for each nat.",
 )
 draws = Formula(
-    "draws until ignorance is rejected",
+    "mean wait for evidence",
     declare(Symbol("m", positive=True), "draws"),
     log(1 / error) / rho,
-    "About how many keys must be drawn from the weights.",
+    "At least so many draws, on average, until the weights are one over ε times as likely as equal ones.",
 )

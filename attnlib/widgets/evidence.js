@@ -48,7 +48,7 @@ function build({ state, change, replace }) {
     y: { range: [-0.06, 1.06], ticks: [0, 0.25, 0.5, 0.75, 1], label: "weight" },
   });
   const right = panel({
-    title: "What a budget buys, and the price of the next nat",
+    title: "What a budget buys; its slope is the price",
     height: 290,
     x: { range: [-0.1, 2.9], ticks: [0, 0.5, 1, 1.5, 2, 2.5], label: "budget ρ, in nats" },
     y: { range: [-3.2, 3.4], ticks: [-3, -2, -1, 0, 1, 2, 3], label: "expected score" },
@@ -110,12 +110,12 @@ function build({ state, change, replace }) {
 }
 
 function describe({ budget }, { beta, price, expectation, spent, weights, draws, error }) {
-  const rest = spent < budget ? ` ${show(budget - spent)} of the budget cannot be spent.` : "";
+  const rest = spent < budget ? ` ${show(budget - spent)} of the budget buys nothing.` : "";
   const bought =
-    beta < ENDLESS ? `β = ${show(beta)}, price ${show(price)} per nat` : "β is infinite, and one more nat buys nothing";
-  const wait = draws < Infinity ? `after about ${Math.ceil(draws)} draws` : "never";
-  const rejected = `Equal weights are rejected ${wait}, with an error of ${100 * error} %.`;
-  return `${bought}; expected score ${show(expectation)}.${rest} ${rejected} ${leaders(weights)}`;
+    beta < ENDLESS ? `β = ${show(beta)}, price ${show(price)} per nat` : "β is infinite, and more budget buys nothing";
+  const wait = draws < Infinity ? `on average at least ${show(draws)} draws` : "for ever";
+  const odds = `An observer of draws waits ${wait} for odds of ${1 / error} to 1 against equal weights.`;
+  return `${bought}; expected score ${show(expectation)}.${rest} ${odds} ${leaders(weights)}`;
 }
 
 export function render({ model, el }) {

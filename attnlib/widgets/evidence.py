@@ -1,4 +1,4 @@
-"""KL budget: how far the weights may leave ignorance, what that buys, and what one more nat would cost."""
+"""KL budget: how far the weights may leave ignorance, what that buys, and at which price."""
 
 from typing import ClassVar
 
@@ -49,12 +49,12 @@ class KLBudget(Widget):
     budget = Quantity(0.3, low=0, high=2.8, label="ρ")
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3, per_key=True)
 
-    error = 0.05  # of rejecting ignorance although it holds
+    error = 0.05  # how often an observer who waits for 20 to 1 is misled, at most
     constants: ClassVar = {"error": error}
 
     @property
     def spent(self):
-        """The budget, or the largest that can be spent."""
+        """The budget, or the largest that buys score."""
         return min(self.budget, float(evidence.largest_budget(self.scores)))
 
     @property
@@ -64,7 +64,7 @@ class KLBudget(Widget):
 
     @property
     def price(self):
-        """What one more nat adds to the expected score."""
+        """What a little more budget adds to the expected score, for each nat."""
         return np.inf if self.beta == 0 else 1 / self.beta
 
     @property
@@ -79,11 +79,11 @@ class KLBudget(Widget):
 
     @property
     def draws(self):
-        """About how many keys must be drawn from the weights until equal weights are rejected."""
+        """How many draws an observer waits on average, at the least, for odds of one to `error` against equal weights."""
         return float(evidence.samples_to_reject(self.weights, error=self.error))
 
     def results(self):
-        """Weights, the budget that is spent, what it buys, its price, and the draws that reject equal weights."""
+        """Weights, the budget that is spent, what it buys, its price, and the least mean wait of an observer."""
         names = ("weights", "spent", "expectation", "price", "draws")
         return {name: getattr(self, name) for name in names}
 
@@ -106,7 +106,8 @@ class KLBudget(Widget):
 
     def describe(self):
         return (
-            f"A budget of {self.budget:.4g} nats, of which {show(self.spent)} can be spent, buys β = {self.beta:.4g} "
+            f"A budget of {self.budget:.4g} nats, of which {show(self.spent)} are of use, buys β = {self.beta:.4g} "
             f"and the expected score {show(self.expectation)}; the weights are {by_key(self.weights)}. "
-            f"About {self.draws:.3g} draws would reject equal weights, with an error of {self.error:.0%}."
+            f"An observer of draws waits for odds of {1 / self.error:.0f} to 1 against equal weights, on average at least "
+            f"{self.draws:.3g} draws."
         )
