@@ -9,7 +9,7 @@ advantages = declare(IndexedBase("A", real=True), "advantages")
 gradients = declare(IndexedBase("delta", real=True), "scores’ gradient ∂ℒ/∂s")
 
 utility = Formula(
-    "utility of a key", u[i], Sum(g[c] * v[i, c], (c, 1, d)), "The loss's derivative by the weight of a key."
+    "utility of a key", u[i], Sum(g[c] * v[i, c], (c, 1, d)), "The loss's derivative with respect to the key's weight."
 )
 baseline = Formula(
     "mean utility", Symbol("ubar", real=True), over_keys(w[j] * u[j]), "The mean of the utilities under the weights."
@@ -18,7 +18,7 @@ advantage = Formula(
     "advantage of a key", advantages[i], u[i] - over_keys(w[j] * u[j]), "The utility, less the mean utility."
 )
 score_gradient = Formula(
-    "gradient of a score", gradients[i], w[i] * advantages[i] / tau, "The loss's derivative by the score of a key."
+    "gradient of a score", gradients[i], w[i] * advantages[i] / tau, "The loss's derivative with respect to the key's score."
 )
 plain_step = Formula(
     "plain step",

@@ -20,7 +20,7 @@ class KeyAdvantage(Widget):
     eta : float in [0, 8]
         Size of the two steps.
     gradient : two numbers within [-1, 1]
-        The loss's derivative by the output.
+        The loss's derivative with respect to the output.
     scores : three numbers within [-3, 3]
     value : three points within [-2.4, 2.4]
     presets, name
@@ -75,7 +75,7 @@ class KeyAdvantage(Widget):
 
     @property
     def utilities(self):
-        """The loss's derivative by each weight, shape (3,)."""
+        """The loss's derivative with respect to each weight, shape (3,)."""
         return np.array(self.value) @ np.array(self.gradient)
 
     @property
@@ -85,7 +85,7 @@ class KeyAdvantage(Widget):
 
     @property
     def gradients(self):
-        """The loss's derivative by each score, shape (3,)."""
+        """The loss's derivative with respect to each score, shape (3,)."""
         return backward.score_gradient(self.weights, self.utilities, temperature=self.tau)
 
     @property
