@@ -33,14 +33,14 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Markdown:
 
 
 def power(number: float) -> str:
-    r"""A small or large number to one digit, as mathematics; zero is zero.
+    r"""A number of any size to one or two digits, as mathematics.
 
     Examples
     --------
-    >>> power(4.4e-16), power(0.0)
-    ('$4\\cdot 10^{-16}$', '$0$')
+    >>> power(4.4e-16), power(0.25), power(0.0)
+    ('$4\\cdot 10^{-16}$', '0.25', '0')
     """
+    if not number or 1e-3 <= abs(number) < 1e4:
+        return f"{number:.2g}"
     digit, exponent = f"{number:.0e}".split("e")
-    if not float(number):
-        return "$0$"
     return rf"${digit}\cdot 10^{{{int(exponent)}}}$"

@@ -32,7 +32,7 @@ class FourRoads(Widget):
     prior : 0 or 1
         1: afterwards each key has twice the prior weight of the one before. Likelihood knows of none.
     shares : 0 or 1
-        1: afterwards the weight that each key receives is fixed to its prior weight. Transport alone can say that.
+        1: afterwards the weight that each key receives is fixed to its prior weight. Transport alone is told so here.
     scores : n numbers within [-3, 3]
     presets, name
         As in `Widget`.
