@@ -1,10 +1,12 @@
 """What every module shares: one array namespace per call, checked arguments, and the arithmetic of weights."""
 
+import functools
 import math
 import operator
 import reprlib
-from collections.abc import Iterable
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array
@@ -12,8 +14,32 @@ from array_api_compat import array_namespace, device, is_array_api_obj, is_torch
 Array = Any  # a NumPy array or a torch tensor: what comes in decides what goes out
 ArrayLike = Any  # the same, or anything that NumPy makes an array of
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
-_seen: dict = {}  # the namespace of arrays by type and real dtype: to find it takes as long as a small kernel
+_seen: dict = {}  # the namespace of arrays by their kind: to find it takes as long as a small kernel
+
+
+def own_arithmetic(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Let neither NumPy's error state nor torch's autocast, which are the caller's, change what a function promises.
+
+    Underflow is harmless here, and what is not is checked, and raised as a ValueError that names the argument.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **options: P.kwargs) -> Result:
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            for kind in {x.device.type for x in (*args, *options.values()) if is_torch_array(x)}:
+                if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+                    with torch.autocast(kind, enabled=False):
+                        return call(*args, **options)
+            if torch.compiler.is_compiling():  # which knows no error state
+                return function(*args, **options)
+        with np.errstate(all="ignore"):
+            return function(*args, **options)
+
+    return call
 
 
 def floats(**arguments: ArrayLike) -> tuple[Any, Any, list[Array]]:
@@ -21,7 +47,16 @@ def floats(**arguments: ArrayLike) -> tuple[Any, Any, list[Array]]:
 
     Arrays of real numbers decide the dtype; what is a list, whole or boolean follows, or takes the default dtype.
     """
-    kinds = [(type(argument), getattr(argument, "dtype", None)) for argument in arguments.values()]
+    kinds = [
+        (
+            type(x),
+            getattr(x, "dtype", None),
+            getattr(x, "device", None),
+            getattr(x, "layout", None),
+            getattr(x, "is_nested", False),
+        )
+        for x in arguments.values()
+    ]
     alike = kinds.count(kinds[0]) == len(kinds)
     if alike and kinds[0] in _seen:
         return _seen[kinds[0]], kinds[0][1], list(arguments.values())
@@ -33,8 +68,7 @@ def floats(**arguments: ArrayLike) -> tuple[Any, Any, list[Array]]:
         raise ValueError(f"{', '.join(arguments)} must be arrays of one library; got {libraries}") from None
     arrays = []
     for name, argument in arguments.items():
-        if isinstance(argument, np.ma.MaskedArray):
-            raise ValueError(f"{name} must be an array without a mask of its own; got a MaskedArray")
+        require_plain(name, argument)
         array = argument
         try:
             if not is_array_api_obj(argument) or isinstance(argument, (np.ndarray, np.generic)):  # no np.matrix either
@@ -45,11 +79,30 @@ def floats(**arguments: ArrayLike) -> tuple[Any, Any, list[Array]]:
             ) from error
         if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
             raise ValueError(f"{name} must be an array of real numbers; got dtype {array.dtype}")
+        if array.dtype.itemsize < 2 and xp.isdtype(array.dtype, "real floating"):
+            raise ValueError(f"{name} must have real numbers of 16 bits or more; got dtype {array.dtype}")
         arrays.append(array)
+    devices = {device(array): None for array in given if array.ndim}  # a single number may come from anywhere
+    if len(devices) > 1:
+        raise ValueError(f"{', '.join(arguments)} must be on one device; got {' and '.join(map(str, devices))}")
     dtype = common_real(xp, given or arrays) or xp.asarray(0.0).dtype
     if alike and type(arrays[0]) is kinds[0][0] and dtype == kinds[0][1]:  # what came can be used as it is
         _seen[kinds[0]] = xp
     return xp, dtype, [cast(xp, array, dtype) for array in arrays]
+
+
+def require_plain(name: str, argument: Any) -> None:
+    """Raise if an array has a mask of its own, or keeps its numbers otherwise than one beside the other, or nowhere."""
+    if isinstance(argument, np.ma.MaskedArray):
+        raise ValueError(f"{name} must be an array without a mask of its own; got a MaskedArray")
+    if is_torch_array(argument):
+        import torch  # loaded by the caller, who has tensors
+
+        if argument.layout != torch.strided or argument.is_nested:
+            kind = "a nested tensor" if argument.is_nested else f"layout {argument.layout}"
+            raise ValueError(f"{name} must be a dense tensor; got {kind}")
+        if argument.is_meta:
+            raise ValueError(f"{name} must be a tensor that holds numbers; got one on device meta")
 
 
 def common_real(xp: Any, arguments: Iterable[Any]) -> Any | None:
@@ -60,6 +113,7 @@ def common_real(xp: Any, arguments: Iterable[Any]) -> Any | None:
 
 def boolean(xp: Any, mask: ArrayLike, shape: tuple[int, ...], like: Array) -> Array:
     """Return the mask as an array beside `like`, once it is known to be boolean and to broadcast to `shape`."""
+    require_plain("mask", mask)
     try:
         if not is_array_api_obj(mask) or isinstance(mask, (np.ndarray, np.generic)):
             mask = np.asarray(mask)
@@ -92,7 +146,7 @@ def broadcast(names: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
 def number(name: str, value: Any, *, above_zero: bool = False) -> float:
     """Return a plain finite number; a tensor that asks for its gradient would lose it here, so it is refused."""
     wanted = f"{name} must be a finite number{' above zero' if above_zero else ''}; got {value!r}"
-    if isinstance(value, str) or getattr(value, "requires_grad", False):
+    if isinstance(value, (str, bool)) or getattr(value, "requires_grad", False):
         raise ValueError(wanted)
     try:
         result = float(value)
@@ -101,6 +155,13 @@ def number(name: str, value: Any, *, above_zero: bool = False) -> float:
     if not math.isfinite(result) or (above_zero and result <= 0):
         raise ValueError(wanted)
     return result
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return a plain True or False: any text counts as true elsewhere, "False" too."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False; got {value!r}")
+    return bool(value)
 
 
 def whole(name: str, value: Any) -> int:
@@ -195,7 +256,6 @@ def entropy_of(xp: Any, p: Array, axis: int = -1) -> Array:
     return xp.sum(xp.where(positive, -p * xp.log(xp.where(positive, p, 1.0)), 0.0), axis=axis) + 0.0  # +0.0: not -0.0
 
 
-@np.errstate(divide="ignore")  # log 0 = -inf makes the infinite divergence that is meant
 def divergence_of(xp: Any, p: Array, q: Array, axis: int = -1) -> Array:
     """Return sum_i p_i log(p_i / q_i), with 0 log 0 = 0."""
     positive = p > 0
@@ -215,20 +275,29 @@ def peak(xp: Any, scores: Array, axis: int = -1) -> Array:
     return xp.where(largest < lowest, lowest, largest)
 
 
-def weigh(xp: Any, scores: Array, axis: int = -1, temperature: float = 1.0) -> tuple[Array, Array]:
+def weigh(
+    xp: Any, scores: Array, axis: int = -1, temperature: float = 1.0, *, owned: bool = False
+) -> tuple[Array, Array]:
     """Return softmax(scores / temperature) and log(sum(exp(scores / temperature))), the latter kept as an axis of one.
 
-    Where every score is -inf, or where there is none, the weights are 0 and the logarithm is -inf.
+    Where every score is -inf, or where there is none, the weights are 0 and the logarithm is -inf. Scores that are
+    `owned` may be overwritten.
     """
     top = peak(xp, scores, axis)
-    # A gap too wide for the dtype is -inf, and its weight 0, as it should be.
-    with np.errstate(over="ignore", under="ignore"):
-        # Subtract first: dividing first can overflow, and it rounds the small gaps between large scores.
-        gaps = scores - top
-        del scores  # with scores that nobody else holds, two arrays of their size are alive at a time, not three
-        exponentials = xp.exp(gaps if temperature == 1 else gaps / temperature)
-        del gaps
-        total = xp.sum(exponentials, axis=axis, keepdims=True)
-        positive = total > 0
-        total = xp.where(positive, total, 1.0)
-        return exponentials / total, xp.where(positive, top / temperature + xp.log(total), -math.inf)
+    # Subtract first: dividing first can overflow, and it rounds the small gaps between large scores. A gap too wide for
+    # the dtype is -inf, and its weight 0, as it should be.
+    gaps = xp.subtract(scores, top, **(in_place(scores) if owned else {}))
+    if temperature != 1:
+        gaps /= temperature
+    reused = in_place(gaps)
+    exponentials = xp.exp(gaps, **reused)
+    total = xp.sum(exponentials, axis=axis, keepdims=True)
+    positive = total > 0
+    total = xp.where(positive, total, 1.0)
+    logs = xp.where(positive, top / temperature + xp.log(total), -math.inf)
+    return xp.divide(exponentials, total, **reused), logs
+
+
+def in_place(array: Array) -> dict:
+    """Return the options by which NumPy writes a result over the array; torch may need it for the backward pass."""
+    return {"out": array} if isinstance(array, np.ndarray) else {}

@@ -6,7 +6,6 @@ an attention layer with the gradient g = dL/do that is u_j = g . v_j.
 
 from typing import Any
 
-import numpy as np
 from array_api_compat import device
 
 from attnlib._arrays import (
@@ -15,6 +14,7 @@ from attnlib._arrays import (
     broadcast,
     cast,
     floats,
+    own_arithmetic,
     require_finite,
     require_temperature,
     require_weights,
@@ -24,7 +24,7 @@ from attnlib._arrays import (
 __all__ = ["advantage", "fisher_information", "score_gradient", "softmax_jacobian"]
 
 
-@np.errstate(over="ignore", under="ignore", invalid="ignore")  # reported as a ValueError
+@own_arithmetic
 def softmax_jacobian(p: ArrayLike, *, temperature: float = 1.0) -> Array:
     """Give the derivatives of every softmax weight by every score, (diag(p) - p p') / temperature.
 
@@ -62,7 +62,7 @@ def softmax_jacobian(p: ArrayLike, *, temperature: float = 1.0) -> Array:
     return _held(xp, "temperature", covariance / temperature, dtype)
 
 
-@np.errstate(over="ignore", under="ignore", invalid="ignore")  # reported as a ValueError
+@own_arithmetic
 def advantage(p: ArrayLike, utility: ArrayLike) -> Array:
     """Give how far each key's utility is from the mean utility under the weights, u_j - sum_i p_i u_i.
 
@@ -99,7 +99,7 @@ def advantage(p: ArrayLike, utility: ArrayLike) -> Array:
     return _held(xp, "utility", _advantage(xp, p, utility), dtype)
 
 
-@np.errstate(over="ignore", under="ignore", invalid="ignore")  # reported as a ValueError
+@own_arithmetic
 def score_gradient(p: ArrayLike, utility: ArrayLike, *, temperature: float = 1.0) -> Array:
     """Give the derivative of the loss by every score, p_j * advantage_j / temperature.
 
@@ -136,7 +136,7 @@ def score_gradient(p: ArrayLike, utility: ArrayLike, *, temperature: float = 1.0
     return _held(xp, "utility and temperature", p * _advantage(xp, p, utility) / temperature, dtype)
 
 
-@np.errstate(over="ignore", under="ignore", invalid="ignore")  # reported as a ValueError
+@own_arithmetic
 def fisher_information(p: ArrayLike, *, temperature: float = 1.0) -> Array:
     """Give the Fisher information matrix of the scores, if one key is drawn by the weights.
 

@@ -13,12 +13,13 @@ import os
 import torch
 import torch.distributed as dist
 
-from attnlib._arrays import floats, require_no_gradient
+from attnlib._arrays import floats, own_arithmetic, require_no_gradient
 from attnlib.layer import attention, running_estimate
 
 __all__ = ["pooled_attention"]
 
 
+@own_arithmetic
 def pooled_attention(
     query: torch.Tensor,
     key: torch.Tensor,

@@ -17,6 +17,7 @@ from attnlib._arrays import (
     cast,
     floats,
     number,
+    own_arithmetic,
     require_axis,
     require_no_gradient,
     require_scores,
@@ -28,6 +29,7 @@ from attnlib._arrays import (
 __all__ = ["inverse_temperature", "largest_budget", "route", "samples_to_reject"]
 
 
+@own_arithmetic
 def largest_budget(scores: ArrayLike) -> Array:
     """Give the largest divergence from equal weights that can raise the expected score, log(n) - log(m).
 
@@ -62,7 +64,7 @@ def largest_budget(scores: ArrayLike) -> Array:
     return cast(xp, _cap(xp, scores), wide(xp, dtype))
 
 
-@np.errstate(over="ignore", under="ignore")
+@own_arithmetic
 def inverse_temperature(scores: ArrayLike, budget: ArrayLike) -> Array:
     """Find the beta for which softmax(beta * scores) spends the budget exactly.
 
@@ -105,7 +107,7 @@ def inverse_temperature(scores: ArrayLike, budget: ArrayLike) -> Array:
     return cast(xp, (beta / unit)[...], wide(xp, dtype))
 
 
-@np.errstate(invalid="ignore")
+@own_arithmetic
 def route(scores: ArrayLike, budget: ArrayLike) -> Array:
     """Find the weights with the largest expected score among those within the budget.
 
@@ -142,6 +144,7 @@ def route(scores: ArrayLike, budget: ArrayLike) -> Array:
     return cast(xp, weigh(xp, xp.where(unchanged, scaled, beta[..., None] * scaled))[0], dtype)
 
 
+@own_arithmetic
 def samples_to_reject(p: ArrayLike, *, error: float = 0.05) -> Array:
     """Give the least mean wait, in draws from p, for evidence against equal weights, log(1 / error) / KL(p || equal).
 
@@ -187,7 +190,7 @@ def samples_to_reject(p: ArrayLike, *, error: float = 0.05) -> Array:
     count = xp.sum(xp.ones_like(weights), axis=-1, keepdims=True)
     divergence = _divergence(xp, weights, count, float(xp.finfo(dtype).eps))  # 1/n, rounded, is 1/n
     counted = divergence > 0
-    return xp.where(counted, math.log(1 / error) / xp.where(counted, divergence, 1.0), math.inf)
+    return xp.where(counted, -math.log(error) / xp.where(counted, divergence, 1.0), math.inf)
 
 
 def _scores(scores: ArrayLike) -> tuple[Any, Any, Array]:
@@ -222,8 +225,7 @@ def _below_best(xp: Any, scores: Array) -> Array:
     if scores.shape[-1] == 0:
         return scores
     best = xp.max(scores, axis=-1, keepdims=True)
-    with np.errstate(over="ignore", invalid="ignore"):
-        below = xp.where(scores == best, 0.0, scores - best)
+    below = xp.where(scores == best, 0.0, scores - best)
     if xp.any((below == -math.inf) & (scores > -math.inf)):
         raise ValueError("scores must have differences that float64 can hold; got larger ones")
     return xp.where(best > -math.inf, below, -math.inf)
@@ -236,7 +238,6 @@ def _cap(xp: Any, scores: Array) -> Array:
     return xp.where(counted, xp.log(xp.where(counted, count, 1.0)) - xp.log(xp.where(counted, best, 1.0)), 0.0)
 
 
-@np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore")
 def _solve(xp: Any, scores: Array, budget: Array) -> tuple[Array, Array, Array]:
     """Return beta times the scores' range, by halving an interval of its logarithm: the divergence grows with it.
 

@@ -11,7 +11,6 @@ factor of 3000; means and variances have the inputs' dtype, as everywhere.
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
 from array_api_compat import device
 
 from attnlib._arrays import (
@@ -22,6 +21,7 @@ from attnlib._arrays import (
     common_real,
     floats,
     number,
+    own_arithmetic,
     require_finite,
     require_scores,
     weigh,
@@ -41,6 +41,7 @@ class Estimate(NamedTuple):
     log_precision: Array
 
 
+@own_arithmetic
 def log_precision(scores: ArrayLike, *, alpha: float = 1.0, kappa: float = 1.0) -> Array:
     """Give the logarithm of the precision that the model assumes, log(kappa) + alpha * scores.
 
@@ -78,7 +79,7 @@ def log_precision(scores: ArrayLike, *, alpha: float = 1.0, kappa: float = 1.0) 
     return _log_precision(xp, cast(xp, scores, wide(xp, dtype)), alpha, kappa)
 
 
-@np.errstate(over="ignore", under="ignore")
+@own_arithmetic
 def variance(scores: ArrayLike, *, alpha: float = 1.0, kappa: float = 1.0) -> Array:
     """Give the variance that the model assumes for a reading, exp(-alpha * scores) / kappa.
 
@@ -114,7 +115,7 @@ def variance(scores: ArrayLike, *, alpha: float = 1.0, kappa: float = 1.0) -> Ar
     return cast(xp, xp.exp(-_log_precision(xp, cast(xp, scores, wide(xp, dtype)), alpha, kappa)), dtype)
 
 
-@np.errstate(over="ignore", under="ignore")
+@own_arithmetic
 def log_likelihood(
     mean: ArrayLike, value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0, kappa: float = 1.0
 ) -> Array:
@@ -167,6 +168,7 @@ def log_likelihood(
     return xp.sum(xp.where(read, logs - math.log(2 * math.pi) - squares, 0.0), axis=(-2, -1)) / 2
 
 
+@own_arithmetic
 def estimate(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0, kappa: float = 1.0) -> Estimate:
     """Find the answer under which the readings are likeliest: the mean that maximises `log_likelihood`.
 
@@ -212,6 +214,7 @@ def estimate(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0, kappa: 
     return Estimate(cast(xp, mean[..., 0, :], dtype), total[..., 0])
 
 
+@own_arithmetic
 def pool(first: Estimate, second: Estimate) -> Estimate:
     """Combine two estimates of the same answer from separate readings into the estimate from all of them.
 
@@ -262,7 +265,7 @@ def pool(first: Estimate, second: Estimate) -> Estimate:
     return Estimate(cast(xp, weights[..., :1] * first_mean + weights[..., 1:] * second_mean, mean_dtype), total[..., 0])
 
 
-@np.errstate(over="ignore", under="ignore")
+@own_arithmetic
 def fit_kappa(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0) -> Array:
     """Find the kappa under which the readings are likeliest, with the mean at its own best value.
 
@@ -330,8 +333,7 @@ def fit_kappa(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0) -> Arr
 def _log_precision(xp: Any, scores: Array, alpha: float, kappa: float) -> Array:
     alpha, kappa = number("alpha", alpha), number("kappa", kappa, above_zero=True)
     require_scores(xp, scores)
-    with np.errstate(over="ignore", invalid="ignore"):  # reported below as a ValueError
-        logs = alpha * scores + math.log(kappa)
+    logs = alpha * scores + math.log(kappa)
     if not xp.all(xp.isfinite(logs) | ((logs == -math.inf) & (scores == -math.inf))):
         raise ValueError(
             f"alpha * scores must be within {logs.dtype}, and alpha above zero where a score is -inf; got alpha {alpha}"

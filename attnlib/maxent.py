@@ -21,6 +21,7 @@ from attnlib._arrays import (
     divergence_of,
     entropy_of,
     floats,
+    own_arithmetic,
     require_axis,
     require_finite,
     require_no_gradient,
@@ -44,6 +45,7 @@ class MaximumEntropy(NamedTuple):
     multipliers: Array
 
 
+@own_arithmetic
 def entropy(p: ArrayLike, *, axis: int = -1) -> Array:
     """Give the entropy of weights in nats, H(p) = -sum_i p_i log p_i, with 0 log 0 = 0.
 
@@ -80,7 +82,7 @@ def entropy(p: ArrayLike, *, axis: int = -1) -> Array:
     return cast(xp, entropy_of(xp, p, axis), dtype)
 
 
-@np.errstate(over="ignore")
+@own_arithmetic
 def effective_keys(p: ArrayLike, *, axis: int = -1) -> Array:
     """Count the keys that weights are spread over, exp(H(p)).
 
@@ -110,6 +112,7 @@ def effective_keys(p: ArrayLike, *, axis: int = -1) -> Array:
     return cast(xp, xp.exp(entropy_of(xp, p, axis)), dtype)
 
 
+@own_arithmetic
 def kl_divergence(p: ArrayLike, q: ArrayLike | None = None, *, axis: int = -1) -> Array:
     """Give the divergence of weights p from weights q in nats, KL(p || q) = sum_i p_i log(p_i / q_i).
 
@@ -158,7 +161,7 @@ def kl_divergence(p: ArrayLike, q: ArrayLike | None = None, *, axis: int = -1) -
     return cast(xp, divergence_of(xp, p, q, axis), dtype)
 
 
-@np.errstate(over="ignore", under="ignore")
+@own_arithmetic
 def maximum_entropy(features: ArrayLike, expectation: ArrayLike, *, prior: ArrayLike | None = None) -> MaximumEntropy:
     """Find the weights closest to the prior that give the features the expectations asked for.
 

@@ -8,14 +8,13 @@ keys.
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from attnlib._arrays import (
     Array,
     ArrayLike,
     broadcast,
     cast,
     floats,
+    own_arithmetic,
     require_axis,
     require_finite,
     require_scores,
@@ -34,7 +33,7 @@ class Rest(NamedTuple):
     upper: Array
 
 
-@np.errstate(over="ignore", under="ignore", invalid="ignore")
+@own_arithmetic
 def rest(scores: ArrayLike, *, temperature: float = 1.0) -> Rest:
     """Give the weight that is left to keys below the best, with the rate at which it vanishes.
 
@@ -100,7 +99,7 @@ def rest(scores: ArrayLike, *, temperature: float = 1.0) -> Rest:
     return Rest(share(logs, xp.ones_like(best_count)), share(gap, second_count), share(gap, below_count))
 
 
-@np.errstate(over="ignore", invalid="ignore")  # reported as a ValueError
+@own_arithmetic
 def score_variance(
     head_dim: ArrayLike,
     *,
@@ -167,6 +166,7 @@ def score_variance(
     return variance
 
 
+@own_arithmetic
 def critical_deviation(keys: ArrayLike) -> Array:
     """Give the standard deviation of Gaussian scores / temperature beyond which few keys hold the weight.
 
@@ -204,6 +204,7 @@ def critical_deviation(keys: ArrayLike) -> Array:
     return cast(xp, xp.sqrt(2 * xp.log(cast(xp, keys, wide(xp, dtype)))), dtype)
 
 
+@own_arithmetic
 def largest_weight(keys: ArrayLike, score_range: ArrayLike) -> Array:
     """Give the largest softmax weight that any key can have, if scores / temperature differ by no more than a range.
 
@@ -249,6 +250,7 @@ def largest_weight(keys: ArrayLike, score_range: ArrayLike) -> Array:
     return cast(xp, 1 / (1 + (n - 1) * xp.exp(-width)), dtype)
 
 
+@own_arithmetic
 def least_range(keys: ArrayLike, weight: ArrayLike) -> Array:
     """Give the least range of scores / temperature that lets one key have a weight: the inverse of `largest_weight`.
 

@@ -12,7 +12,6 @@ import math
 import operator
 from typing import Any, NamedTuple
 
-import numpy as np
 from array_api_compat import device
 
 from attnlib._arrays import (
@@ -24,6 +23,7 @@ from attnlib._arrays import (
     entropy_of,
     floats,
     number,
+    own_arithmetic,
     peak,
     require_finite,
     require_no_gradient,
@@ -55,7 +55,7 @@ class Transport(NamedTuple):
     converged: Array
 
 
-@np.errstate(over="ignore")
+@own_arithmetic
 def objective(plan: ArrayLike, scores: ArrayLike, *, temperature: float = 1.0, prior: ArrayLike | None = None) -> Array:
     """Give the cost of a plan: J(p) = -sum_j p_j s_j - temperature * H(p).
 
@@ -103,7 +103,7 @@ def objective(plan: ArrayLike, scores: ArrayLike, *, temperature: float = 1.0, p
     return cast(xp, temperature * divergence - xp.sum(p * xp.where(p > 0, s, 0.0), axis=-1), dtype)
 
 
-@np.errstate(over="ignore", under="ignore")
+@own_arithmetic
 def plan(scores: ArrayLike, *, temperature: float = 1.0, prior: ArrayLike | None = None) -> Array:
     """Find the cheapest plan: the weights that minimise `objective` on the simplex.
 
@@ -146,7 +146,7 @@ def plan(scores: ArrayLike, *, temperature: float = 1.0, prior: ArrayLike | None
     return cast(xp, weigh(xp, logs)[0], dtype)
 
 
-@np.errstate(over="ignore", under="ignore")
+@own_arithmetic
 def sinkhorn(
     scores: ArrayLike,
     row_mass: ArrayLike,

@@ -34,6 +34,8 @@ for number in range(30):
         q, k, v = (x.to(dtype) for x in (query, key[mine], value[:, mine]))
         found = pooled_attention(q, k, v, scale=scale)
         assert found.dtype == dtype
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.equal(pooled_attention(q, k, v, scale=scale), found)
         if dtype == torch.bfloat16:
             rounded = attention(*(x.to(dtype).double() for x in (query, key, value)), scale=scale)
             assert (found - rounded).abs().max() <= 2**-8 * value.abs().max()
