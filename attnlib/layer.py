@@ -3,7 +3,7 @@
 One implementation serves NumPy arrays and torch tensors on any device; dtype and device follow the input. 16-bit
 inputs are accumulated in float32 and returned in 16 bits. Lists, whole numbers and booleans take the dtype of the real
 arrays beside them, or the default (float64 for NumPy); lists alone become NumPy arrays. torch is never imported for a
-caller who has not.
+caller who has not. Neither `numpy.errstate` nor `torch.autocast` around a call changes what it computes.
 
 Masks are boolean, True where a query may attend. A query that may attend nowhere has weights 0 and output 0.
 
@@ -12,6 +12,7 @@ fused path of `attention` on an accelerator, where NaN in gives NaN out. For the
 than `torch.func.vmap`, which cannot follow a check.
 """
 
+import itertools
 import math
 from typing import Any
 
@@ -24,8 +25,11 @@ from attnlib._arrays import (
     boolean,
     broadcast,
     cast,
+    flag,
     floats,
+    in_place,
     number,
+    own_arithmetic,
     peak,
     require_axis,
     require_finite,
@@ -35,11 +39,15 @@ from attnlib._arrays import (
     whole,
     wide,
 )
+from attnlib._cores import each
 
 __all__ = ["attention", "scores", "softmax", "streaming_attention"]
 
+_MANY = 2**19  # scores, from which on NumPy works in tiles on several cores; threads take longer to start than fewer do
+_TILE = (128, 2**17)  # queries, and scores, of one of them: they fit in a core's own cache
 
-@np.errstate(over="ignore", invalid="ignore")  # reported below as a ValueError that says which argument
+
+@own_arithmetic
 def scores(query: ArrayLike, key: ArrayLike, *, scale: float | None = None) -> Array:
     """Score every key against every query by their scaled dot product, scale * sum_c query_ic key_jc.
 
@@ -83,6 +91,7 @@ def scores(query: ArrayLike, key: ArrayLike, *, scale: float | None = None) -> A
     return result
 
 
+@own_arithmetic
 def softmax(scores: ArrayLike, *, temperature: float = 1.0, mask: ArrayLike | None = None, axis: int = -1) -> Array:
     """Turn scores into weights, p_i = exp(s_i / temperature) / sum_j exp(s_j / temperature).
 
@@ -133,6 +142,7 @@ def softmax(scores: ArrayLike, *, temperature: float = 1.0, mask: ArrayLike | No
     return cast(xp, weights, dtype)
 
 
+@own_arithmetic
 def attention(
     query: ArrayLike,
     key: ArrayLike,
@@ -147,7 +157,8 @@ def attention(
 
     output_i is the vector v that minimises sum_j p_ij (v - value_j)^2, p_i being the softmax of row i of the scores.
 
-    torch tensors go to `torch.nn.functional.scaled_dot_product_attention`, unless the weights are asked for.
+    torch tensors go to `torch.nn.functional.scaled_dot_product_attention`, unless the weights are asked for, or a
+    derivative that it lacks: forward, or second. Large NumPy arrays go block by block, as in `streaming_attention`.
 
     Parameters
     ----------
@@ -164,8 +175,9 @@ def attention(
         Query i may attend key j if and only if j <= i. For L != S this is aligned at the top left, as torch's
         `is_causal` is: the first query sees the first key alone. Given with `mask`, both must allow.
     return_weights : bool
-        Return the weights as well. Then all L * S of them are made, 2 L S numbers at a time, and torch's kernel, which
-        makes none, is not used: for long sequences that is far slower, and soon more than fits in memory.
+        Return the weights as well. Then all L * S of them are made, up to 2 L S numbers at a time, and neither blocks
+        nor torch's kernel, which keep none, are used: for long sequences that is far slower, and soon more than fits in
+        memory. The same goes for torch's second derivatives.
 
     Returns
     -------
@@ -192,19 +204,33 @@ def attention(
     ----------
     Vaswani et al. (2017), Eq. 1; Ma (2025), Eq. 1.
     """
-    xp, dtype, (query, key, value) = floats(query=query, key=key, value=value)
-    batch, shape = _shapes(query, key, value)
-    scale = _scale(scale, query)
-    mask = None if mask is None else boolean(xp, mask, batch + shape, query)
-    if is_torch_array(query) and not return_weights and _fits_fused(xp, query, key, value, scale):
-        return _fused(query, key, value, scale, mask, causal, batch)
+    return_weights = flag("return_weights", return_weights)
+    checked = _checked(query, key, value, scale, mask, causal)
+    xp, dtype, query, key, value, scale, mask, causal, batch, shape = checked
 
-    q, k, v = (cast(xp, x, wide(xp, dtype)) for x in (query, key, value))
-    weights, _ = weigh(xp, _allowed_scores(xp, q, k, scale, mask, causal))
-    output = _average(xp, weights, v)
-    return (cast(xp, output, dtype), cast(xp, weights, dtype)) if return_weights else cast(xp, output, dtype)
+    def both(query: Array, key: Array, value: Array) -> tuple[Array, Array]:
+        q, k, v = (cast(xp, x, wide(xp, dtype)) for x in (query, key, value))
+        s = _allowed_scores(xp, q, k, scale, mask, causal, check=not _bounded(xp, q, k, scale))
+        if not _norm(v) < math.inf:
+            require_finite(xp, value=v)
+        weights, _ = weigh(xp, s, owned=True)
+        return cast(xp, weights @ v, dtype), weights
+
+    if return_weights:
+        output, weights = both(query, key, value)
+        return output, cast(xp, weights, dtype)
+    if is_torch_array(query) and _fits_fused(xp, query, key, value, scale):
+        from attnlib import _fused  # which imports torch, as the caller has
+
+        return _fused.attention(query, key, value, scale, mask, causal, batch, lambda *given: both(*given)[0])
+    if isinstance(query, np.ndarray) and math.prod(batch + shape) >= _MANY:
+        if causal:
+            require_finite(xp, key=key[..., shape[0] :, :], value=value[..., shape[0] :, :])  # which no query looks at
+        return cast(xp, _estimate(*checked)[0], dtype)
+    return both(query, key, value)[0]
 
 
+@own_arithmetic
 def streaming_attention(
     query: ArrayLike,
     key: ArrayLike,
@@ -220,9 +246,12 @@ def streaming_attention(
     Each query keeps three running numbers over the keys read so far: the largest score, the sum of exponentials
     relative to it, and the average of the values. A further block is pooled into them, as two estimates are by
     `attnlib.likelihood.pool`: sums add, averages average by their sums. The order and the size of the blocks change
-    the result by rounding alone. A sixteenth of the queries goes at a time, 64 at least: fewer scores to hold, which
-    stay in a processor's cache for longer, and whole blocks that `causal` leaves out. So memory beside the result is
-    some L * block_size / 16 scores; where torch records gradients, it keeps every block for the backward pass.
+    the result by rounding alone.
+
+    Some queries go at a time: their scores stay in a processor's cache, and whole blocks are left out by `causal`. Of
+    large NumPy arrays 128 queries do, on as many threads as NumPy's BLAS may use, which has one meanwhile; memory
+    beside the result is 128 * block_size numbers a thread. Else it is a sixteenth of the queries, 64 at least, and
+    some L * block_size / 16 numbers; where torch records gradients, it keeps every block for the backward pass.
 
     Parameters
     ----------
@@ -256,21 +285,15 @@ def streaming_attention(
     Milakov and Gimelshein (2018), "Online normalizer calculation for softmax", Algorithm 3; Dao et al. (2022),
     "FlashAttention", Algorithm 1.
     """
-    estimate = running_estimate(query, key, value, scale=scale, mask=mask, causal=causal, block_size=block_size)
-    xp, dtype, _ = floats(query=query, key=key, value=value)
-    return cast(xp, estimate[0], dtype)
+    block_size = whole("block_size", block_size)
+    checked = _checked(query, key, value, scale, mask, causal)
+    xp, dtype, *_ = checked
+    return cast(xp, _estimate(*checked, block_size=block_size)[0], dtype)
 
 
-@np.errstate(over="ignore", under="ignore")
+@own_arithmetic
 def running_estimate(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    *,
-    scale: float | None = None,
-    mask: ArrayLike | None = None,
-    causal: bool = False,
-    block_size: int = 1024,
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, scale: float | None = None
 ) -> tuple[Array, Array, Array]:
     """Return what `streaming_attention` keeps of the keys, so that it can be pooled with what other keys gave.
 
@@ -284,45 +307,111 @@ def running_estimate(
     total : array (..., L, 1)
         The sum of exp(score - top); 0 where it may attend nowhere. 16-bit inputs give all three in float32.
     """
+    return _estimate(*_checked(query, key, value, scale, None, False))
+
+
+def _checked(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, scale: float | None, mask: ArrayLike | None, causal: bool
+) -> tuple:
+    """Return namespace, dtype, the arguments once they are known to be right, batch shape and (L, S)."""
+    causal = flag("causal", causal)
     xp, dtype, (query, key, value) = floats(query=query, key=key, value=value)
     batch, shape = _shapes(query, key, value)
     scale = _scale(scale, query)
-    block_size = whole("block_size", block_size)
+    mask = None if mask is None else boolean(xp, mask, batch + shape, query)
+    return xp, dtype, query, key, value, scale, mask, causal, batch, shape
+
+
+def _estimate(
+    xp: Any,
+    dtype: Any,
+    query: Array,
+    key: Array,
+    value: Array,
+    scale: float,
+    mask: Array | None,
+    causal: bool,
+    batch: tuple[int, ...],
+    shape: tuple[int, int],
+    *,
+    block_size: int = 1024,
+) -> tuple[Array, Array, Array]:
     length, keys = shape
     if causal:
         keys = min(keys, length)  # no query looks beyond key L - 1
     q, k, v = (cast(xp, x, wide(xp, dtype)) for x in (query, key[..., :keys, :], value[..., :keys, :]))
-    if not _norm(v) < math.inf:
+    largest, size = float(xp.finfo(q.dtype).max), _norm(v)
+    if not size < math.inf:
         require_finite(xp, value=v)
-    check = not _bound(q, k, scale) < float(xp.finfo(q.dtype).max)  # not <: NaN, too, is looked for
+    check = not _bounded(xp, q, k, scale)
+    summable = size * block_size < largest
+    tiled = isinstance(q, np.ndarray) and math.prod(batch + shape) >= _MANY
+    if tiled:
+        q, k, v = (xp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (q, k, v))  # views, like the mask's
     if mask is not None:
-        mask = xp.broadcast_to(boolean(xp, mask, batch + shape, query), batch + shape)  # a view
-
+        mask = xp.broadcast_to(mask, batch + shape)
     like = {"dtype": q.dtype, "device": device(q)}
-    rows = max(64, -(-length // 16))
-    tiles = []
-    for first in range(0, max(length, 1), rows):  # max: no rows, too, have a result
-        tile = slice(first, min(first + rows, length))
-        queries = q[..., tile, :]
-        top = xp.full((*batch, queries.shape[-2], 1), xp.finfo(q.dtype).min, **like)
+
+    def read(tile: tuple) -> tuple[Array, Array, Array]:
+        """Let some queries read all their keys: tile indexes the batch dimensions, and last the queries."""
+        *heads, rows = tile
+        queries = q[(*tile, slice(None))]
+        top = xp.full((*(queries.shape[:-2] if tiled else batch), queries.shape[-2], 1), xp.finfo(q.dtype).min, **like)
         total = xp.zeros(top.shape, **like)
         average = xp.zeros((*top.shape[:-1], v.shape[-1]), **like)
-        seen = min(keys, tile.stop) if causal else keys
+        seen = min(keys, rows.stop) if causal else keys
         for start in range(0, max(seen, 1), block_size):  # max: an empty block ties the result to the inputs
             block = slice(start, min(start + block_size, seen))
-            part = None if mask is None else mask[..., tile, block]
-            s = _allowed_scores(xp, queries, k[..., block, :], scale, part, causal, first, start, check=check)
+            part = None if mask is None else mask[(*tile, block)]
+            keys_here, values = (x[(*heads, block, slice(None))] for x in (k, v))
+            s = _allowed_scores(xp, queries, keys_here, scale, part, causal, rows.start, start, check=check)
             old_top, top = top, xp.maximum(top, peak(xp, s))
-            exponentials = xp.exp(s - top)
+            gaps = xp.subtract(s, top, **in_place(s))
+            exponentials = xp.exp(gaps, **in_place(gaps))
             old_total = total * xp.exp(old_top - top)
             total = old_total + xp.sum(exponentials, axis=-1, keepdims=True)
             share = xp.where(total > 0, total, 1.0)
-            average = average * (old_total / share) + (exponentials / share) @ v[..., block, :]
-        tiles.append((average, top, total))
-    return tuple(xp.concat(parts, axis=-2) for parts in zip(*tiles, strict=True))
+            # Divided after the product it takes fewer divisions, but the sum of large values may overflow.
+            recent = (exponentials @ values) / share if summable else (exponentials / share) @ values
+            average = average * (old_total / share) + recent
+            del s, gaps, exponentials  # or the next block is made beside this one
+        return average, top, total
+
+    if not tiled:
+        step = max(64, -(-length // 16))
+        rows = (slice(first, min(first + step, length)) for first in range(0, max(length, 1), step))
+        parts = [read((..., part)) for part in rows]
+        return tuple(xp.concat(part, axis=-2) for part in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
+    results = tuple(xp.empty((*batch, length, width), dtype=q.dtype) for width in (v.shape[-1], 1, 1))
+
+    @own_arithmetic  # a thread has its own error state
+    def keep(tile: tuple) -> None:
+        for result, part in zip(results, read(tile), strict=True):
+            result[tile] = part
+
+    each(keep, _tiles(batch, length, min(keys, block_size)))
+    return results
+
+
+def _tiles(batch: tuple[int, ...], length: int, width: int) -> list[tuple[slice, ...]]:
+    """Cut the queries and the batch dimensions so that a tile has few scores, a block of keys being so wide."""
+    most, left = _TILE
+    steps = [min(length, most)]
+    left //= steps[0] * width
+    for size in reversed(batch):
+        steps.insert(0, min(size, max(left, 1)))
+        left //= steps[0]
+    cuts = (
+        [slice(first, min(first + step, size)) for first in range(0, size, step)]
+        for size, step in zip((*batch, length), steps, strict=True)
+    )
+    return list(itertools.product(*cuts))
 
 
 def _products(xp: Any, query: Array, key: Array, scale: float) -> Array:
+    if 0 < abs(scale) < xp.finfo(query.dtype).smallest_normal:  # few digits or none: half to each factor
+        root = math.sqrt(abs(scale))
+        key, scale = key * root, math.copysign(root, scale)
     return (query * scale) @ xp.matrix_transpose(key)  # scale the smaller factor, (L, d) rather than (L, S)
 
 
@@ -339,8 +428,7 @@ def _allowed_scores(
     check: bool = True,
 ) -> Array:
     """Return the scores of keys start, start + 1, ... by queries first, ..., -inf where mask or causality forbids."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        s = _products(xp, query, key, scale)
+    s = _products(xp, query, key, scale)
     if check:
         _require_products(xp, query, key, s)
     if causal and start + s.shape[-1] > first + 1:
@@ -348,14 +436,6 @@ def _allowed_scores(
         columns = xp.arange(start, start + s.shape[-1], device=device(s))
         s = xp.where(columns <= rows, s, -math.inf)
     return s if mask is None else xp.where(mask, s, -math.inf)
-
-
-def _average(xp: Any, weights: Array, value: Array) -> Array:
-    with np.errstate(invalid="ignore"):
-        result = weights @ value
-    if not xp.all(xp.isfinite(result)):
-        require_finite(xp, value=value)
-    return result
 
 
 def _require_products(xp: Any, query: Array, key: Array, products: Array) -> None:
@@ -387,45 +467,19 @@ def _bound(query: Array, key: Array, scale: float) -> float:
     return max(_norm(query), 1.0) * max(_norm(key), 1.0) * max(abs(scale), 1.0)
 
 
+def _bounded(xp: Any, query: Array, key: Array, scale: float) -> bool:
+    """Tell whether no score can pass the range on its way; false for what is not finite, which the scores then show."""
+    return _bound(query, key, scale) < float(xp.finfo(wide(xp, query.dtype)).max)
+
+
 def _fits_fused(xp: Any, query: Array, key: Array, value: Array, scale: float) -> bool:
     """Tell whether the fused kernel gives the answer that this module promises."""
-    if 0 in (*query.shape, *key.shape, *value.shape):
-        return False
+    if 0 in (*query.shape, *key.shape, *value.shape) or 0 < abs(scale) < xp.finfo(xp.float32).smallest_normal:
+        return False  # the kernel has its scale in float32
     if query.device.type != "cpu":
         return True  # looking at the data would stall the accelerator
     # NaN fails both comparisons, and the other path then names it.
-    return _bound(query, key, scale) < xp.finfo(wide(xp, query.dtype)).max and _norm(value) < math.inf
-
-
-def _fused(
-    query: Array, key: Array, value: Array, scale: float, mask: Array | None, causal: bool, batch: tuple[int, ...]
-) -> Array:
-    import torch  # loaded by the caller, who has tensors
-
-    kernel = torch.nn.functional.scaled_dot_product_attention
-    length, keys = query.shape[-2], key.shape[-2]
-    if scale <= 0:  # the kernel puts -inf where causality forbids, then scales: inf or nan
-        query, scale = (-query, -scale) if scale else (0 * query, 1.0)
-    # Fused kernels take four dimensions; these are views unless there are more.
-    lead = (math.prod(batch[:-1]), math.prod(batch[-1:]))
-    query, key, value = (
-        x if x.shape[:-2] == lead else x.expand(*batch, *x.shape[-2:]).reshape(*lead, *x.shape[-2:])
-        for x in (query, key, value)
-    )
-    if mask is None:
-        return kernel(query, key, value, is_causal=bool(causal), scale=scale).reshape(*batch, length, value.shape[-1])
-    if causal:
-        mask = mask & torch.ones(length, keys, dtype=torch.bool, device=query.device).tril()
-    if mask.shape != (length, keys):  # a mask for all heads alike is read faster as it is
-        mask = mask.expand(*batch, length, keys).reshape(*lead, length, keys)
-    # A row that may attend nowhere is nan in some releases, forward or backward. Let it attend everywhere, then
-    # replace it: its gradient is exactly zero.
-    alive = mask.view(torch.uint8).amax(-1, keepdim=True).bool()
-    if query.device.type == "cpu" and alive.all():  # elsewhere, looking would stall the accelerator
-        output = kernel(query, key, value, attn_mask=mask, scale=scale)
-    else:
-        output = torch.where(alive, kernel(query, key, value, attn_mask=mask | ~alive, scale=scale), 0.0)
-    return output.reshape(*batch, length, value.shape[-1])
+    return _bounded(xp, query, key, scale) and _norm(value) < math.inf
 
 
 def _shapes(query: Array, key: Array, value: Array | None = None) -> tuple[tuple[int, ...], tuple[int, int]]:

@@ -11,6 +11,7 @@ import pytest
 import attnlib
 
 ROOT = Path(__file__).parents[1]
+FRAMEWORKS = {"torch", "sympy", "scipy", "matplotlib", "ipywidgets", "anywidget"}
 
 
 def imported_by(code: str) -> set[str]:
@@ -33,7 +34,12 @@ def test_use_with_numpy_loads_no_framework():
         attnlib.attention(x, x, x, causal=True), attnlib.streaming_attention(x, x, x), attnlib.softmax([1, 2])
         estimate = attnlib.likelihood.estimate(x, [1, 2])
         attnlib.likelihood.pool(estimate, estimate)"""
-    assert not imported_by(code) & {"torch", "sympy", "scipy", "matplotlib", "ipywidgets", "anywidget"}
+    assert not imported_by(code) & {*FRAMEWORKS, "threadpoolctl"}
+
+
+def test_threads_are_looked_after_once_there_is_work_for_several():
+    code = "import numpy, attnlib; x = numpy.ones((1000, 2)); attnlib.attention(x, x, x)"
+    assert imported_by(code) & {*FRAMEWORKS, "threadpoolctl"} == {"threadpoolctl"}
 
 
 def test_derivations_and_widgets_import_no_torch():

@@ -1,16 +1,20 @@
 """The layer's promises, for NumPy and for torch, against 50-digit arithmetic, scipy and torch's own attention."""
 
+import functools
 import itertools
 import math
+import os
+import threading
 import tracemalloc
 
 import mpmath
 import numpy as np
 import pytest
 import scipy.special
+import threadpoolctl
 import torch
 
-from attnlib import attention, layer, scores, softmax, streaming_attention
+from attnlib import _cores, attention, layer, scores, softmax, streaming_attention
 
 EVERY_ATTENTION = {
     "attention": attention,
@@ -242,6 +246,157 @@ def test_streaming_never_asks_for_more_than_a_block_of_scores(monkeypatch, rng):
     q, k, v = rng.normal(size=(3, 200, 2))
     streaming_attention(q, k, v, block_size=64, causal=True)  # 64 queries at a time, the last 8 alone see every key
     assert widths == [64, *[64] * 2, *[64] * 3, *[64] * 3, 8]
+    widths.clear()
+    q, k, v = rng.normal(size=(3, 1024, 2))
+    streaming_attention(q, k, v, block_size=512, causal=True)  # 128 queries at a time, in any order
+    assert sorted(widths) == sorted(
+        min(512, seen - start) for seen in range(128, 1025, 128) for start in range(0, seen, 512)
+    )
+
+
+def test_tiles_cover_every_query_of_every_batch_once():
+    for batch, length, width in (((), 1, 1), ((), 1000, 7), ((3, 5), 130, 64), ((2000,), 3, 5), ((7, 1, 300), 20, 9)):
+        seen = np.zeros((*batch, length), dtype=int)
+        for tile in layer._tiles(batch, length, width):
+            part = seen[tile]
+            part += 1
+            assert part.size * width <= max(2**17, 128 * width)
+        assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_many_scores_are_those_of_few(monkeypatch, rng, causal):
+    # The same problems in tiles, on threads, as in one piece.
+    for batch, length, keys in (((), 300, 90), ((3,), 140, 50), ((2, 3), 20, 30), ((40, 1), 5, 9), ((2, 0), 3, 4)):
+        q, k, v = (rng.normal(size=(*batch, n, 4)) for n in (length, keys, keys))
+        k, v = k[..., :1, :, :] if batch else k, np.broadcast_to(v[..., :1, :, :], v.shape) if batch else v
+        mask = rng.random((*batch, length, keys)) < 0.6
+        for options in ({}, {"mask": mask}, {"mask": mask[..., :1, :]}, {"mask": mask[..., 0, :][..., None, :]}):
+            options = options | {"causal": causal, "scale": 0.7}
+            whole = attention(q, k, v, **options), streaming_attention(q, k, v, block_size=40, **options)
+            with monkeypatch.context() as patch:
+                patch.setattr(layer, "_MANY", 1)
+                patch.setattr(layer, "_TILE", (16, 500))
+                tiled = attention(q, k, v, **options), streaming_attention(q, k, v, block_size=40, **options)
+            for first, second in zip(whole, tiled, strict=True):
+                np.testing.assert_allclose(second, first, rtol=0, atol=1e-14)
+
+
+MANY = (900, 6)  # queries enough for several cores, and coordinates
+
+
+def test_many_scores_are_the_same_numbers_on_any_number_of_threads(rng):
+    q, k, v = np.float32(3 * rng.normal(size=(3, *MANY)))
+    for attend in (attention, streaming_attention):
+        outputs = []
+        for threads in (1, 2, 3):
+            with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+                outputs.append(attend(q, k, v))
+        assert all(np.array_equal(output, outputs[0]) for output in outputs)
+        np.testing.assert_allclose(outputs[0], loop(q, k, v), rtol=0, atol=3e-5)  # scores to 100
+
+
+def blas_threads():
+    return [library["num_threads"] for library in _cores._libraries().info()]
+
+
+def at_once(work, count):
+    """Call work(0), work(1), ... each in a thread of its own; the results in a list."""
+    results = [None] * count
+
+    def keep(number):
+        results[number] = work(number)
+
+    threads = [threading.Thread(target=keep, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def test_callers_in_several_threads_do_not_disturb_each_other(rng):
+    arrays = np.float32(rng.normal(size=(4, 3, *MANY)))
+    before, wanted = blas_threads(), [attention(*x) for x in arrays]
+    results = at_once(lambda number: [attention(*arrays[number]) for _ in range(5)], len(arrays))
+    assert blas_threads() == before
+    assert all(np.array_equal(output, wanted[n]) for n, outputs in enumerate(results) for output in outputs)
+
+
+def test_a_limit_that_another_thread_holds_is_respected(rng):
+    q, k, v = rng.normal(size=(3, *MANY))
+    for threads in (1, 2):
+        with threadpoolctl.threadpool_limits(threads, user_api="blas"):  # may be this thread's own alone
+            for output in at_once(lambda number: attention(q, k, v), 3):
+                np.testing.assert_allclose(output, loop(q, k, v), atol=1e-13)
+            assert blas_threads() == [threads] * len(blas_threads())
+
+
+def test_a_process_that_is_forked_while_another_thread_works_goes_on(rng):
+    q, k, v = rng.normal(size=(3, *MANY))
+    wanted = attention(q, k, v)
+    with _cores._lock:  # as held by the other thread
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if np.array_equal(attention(q, k, v), wanted) else 1)
+    ended, status = os.waitpid(child, 0)
+    assert ended == child and os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize("attend", [attention, streaming_attention])
+def test_an_error_in_a_thread_is_raised_and_leaves_no_trace(rng, attend):
+    q, k, v = rng.normal(size=(3, *MANY))
+    for bad, message in ((q, "query must be finite; got nan"), (k, "key must be finite; got nan")):
+        kept, bad[-1, 0] = bad[-1, 0], NAN
+        with threadpoolctl.threadpool_limits(2, user_api="blas"):
+            before = blas_threads()
+            with pytest.raises(ValueError, match=message):
+                attend(q, k, v)
+            assert blas_threads() == before
+        bad[-1, 0] = kept
+    with pytest.raises(ValueError, match="query and key must have scores that float64 can hold"):
+        attend(1e200 * q, 1e200 * k, v)
+    np.testing.assert_allclose(attend(q, k, v), loop(q, k, v), atol=1e-13)
+
+
+def test_it_works_where_no_blas_is_found(monkeypatch, rng):
+    q, k, v = rng.normal(size=(3, *MANY))
+    none = threadpoolctl.ThreadpoolController().select(user_api="none")
+    assert none.info() == []
+    monkeypatch.setattr(_cores, "_libraries", lambda: none)
+    monkeypatch.setattr(_cores, "_cores_of_process", lambda: 3)
+    names = set()
+    products = layer._products
+    monkeypatch.setattr(layer, "_products", lambda *args: names.add(threading.current_thread().name) or products(*args))
+    np.testing.assert_allclose(attention(q, k, v), loop(q, k, v), atol=1e-13)
+    assert names and threading.current_thread().name not in names
+
+
+def test_a_sum_of_large_values_does_not_overflow(attend):
+    for length in (2, 1100):  # in one piece, and in tiles
+        for dtype in ("float32", "float64"):
+            value = np.full((length, 2), np.finfo(dtype).max / 2, dtype=dtype)
+            output = attend(np.zeros((length, 1), dtype), np.zeros((length, 1), dtype), value)
+            np.testing.assert_allclose(output, value, rtol=1e-5 if dtype == "float32" else 1e-12)
+
+
+def test_attention_checks_what_causality_hides(rng):
+    q, k, v = rng.normal(size=(800, 2)), rng.normal(size=(900, 2)), rng.normal(size=(900, 2))
+    np.testing.assert_allclose(attention(q, k, v, causal=True), loop(q, k, v, causal=True), atol=1e-13)
+    v[-1, 0] = NAN
+    with pytest.raises(ValueError, match="value must be finite; got nan"):
+        attention(q, k, v, causal=True)
+
+
+def test_memory_of_many_scores_is_that_of_tiles(rng):
+    arrays = np.float32(rng.normal(size=(3, 4096, 16)))
+    attention(*arrays)
+    tracemalloc.start()
+    attention(*arrays)
+    attention(*arrays, causal=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4096**2  # bytes: a quarter of all scores
 
 
 def test_streaming_reads_no_key_beyond_the_last_query(rng):
@@ -340,6 +495,26 @@ def test_a_scale_that_is_not_above_zero(backend, attend, rng, scale):
         for causal in (False, True):
             output = backend.numpy(attend(*map(backend.array, (q, k, v)), scale=scale, causal=causal))
             np.testing.assert_allclose(output, loop(q, k, v, scale=scale, causal=causal), atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("scale", [1e-46, -1e-46, 1e-40, 5e-324])
+def test_a_scale_too_small_for_the_dtype(backend, attend, rng, scale, dtype):
+    if dtype not in backend.dtypes:
+        pytest.skip("NumPy has no bfloat16")
+    q, k, v = (backend.array(rng.normal(size=(2, 5, 3)), dtype) for _ in range(3))
+    for causal in (False, True):
+        output = backend.numpy(attend(q, k, v, scale=scale, causal=causal))
+        even = loop(*map(backend.numpy, (q, k, v)), scale=0, causal=causal)
+        np.testing.assert_allclose(output, even, atol={"float16": 1e-3, "bfloat16": 1e-2}.get(dtype, 1e-6))
+
+
+def test_a_small_scale_of_large_products(backend, attend):
+    # 1e38 * 1e10 * 1e-46 = 100, though float32 holds neither the product nor the scale.
+    q, k, v = (backend.array(x, "float32") for x in ([[1e38]], [[1e10], [9.9e9]], [[1.0], [0.0]]))
+    for scale, wanted in ((1e-46, 100 - 99), (-1e-46, 99 - 100)):
+        output = backend.numpy(attend(q, k, v, scale=scale))
+        np.testing.assert_allclose(output, [[1 / (1 + math.exp(-wanted))]], rtol=1e-4)
 
 
 def test_causal_is_aligned_at_the_top_left(backend, attend):
@@ -541,6 +716,49 @@ def test_gradients_by_torch_func(attend, rng):
     attend(q, k, v).sin().sum().backward()
     gradient = torch.func.grad(lambda q: attend(q, k.detach(), v.detach()).sin().sum())(q.detach())
     torch.testing.assert_close(gradient, q.grad)
+
+
+@pytest.mark.parametrize("options", [{}, {"causal": True}, {"mask": [[True, False, True]] * 2 + [[False] * 3]}])
+def test_every_derivative_of_attention(attend, rng, options):
+    shapes = (2, 3, 2), (3, 2), (2, 3, 2)  # the key broadcasts
+    q, k, v = given = [torch.tensor(rng.normal(size=shape), requires_grad=True) for shape in shapes]
+    assert torch.autograd.gradcheck(lambda *x: attend(*x, **options), given, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(lambda *x: attend(*x, **options), given)
+
+    def height(q):
+        return attend(q, k.detach(), v.detach(), **options).sin().sum()
+
+    direction, point = torch.tensor(rng.normal(size=(2, 3, 2))), q.detach()
+    (slope,) = torch.autograd.grad(height(q), q, create_graph=True)
+    _, along = torch.func.jvp(height, (point,), (direction,))
+    torch.testing.assert_close(along, (slope * direction).sum())
+    (twice,) = torch.autograd.grad((slope * direction).sum(), q)
+    torch.testing.assert_close(torch.func.jvp(torch.func.grad(height), (point,), (direction,))[1], twice)
+    torch.testing.assert_close(torch.func.grad(lambda q: (torch.func.grad(height)(q) * direction).sum())(point), twice)
+
+
+def test_the_kernel_gives_what_it_can(monkeypatch, rng):
+    unfused = []
+    weigh = layer.weigh
+    monkeypatch.setattr(layer, "weigh", lambda *args, **options: unfused.append(1) or weigh(*args, **options))
+    q, k, v = (torch.tensor(rng.normal(size=(3, 2)), requires_grad=True) for _ in range(3))
+    output = attention(q, k, v)
+    output.sum().backward(retain_graph=True)
+    torch.func.grad(lambda q: attention(q, k.detach(), v.detach()).sum())(q.detach())
+    assert not unfused
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # a backward pass under autocast, too
+        (slope,) = torch.autograd.grad(output.sum(), q, create_graph=True)
+    assert unfused
+    torch.testing.assert_close(slope, q.grad)
+
+
+def test_torch_compiles_the_fused_path_into_one_graph(monkeypatch, rng):
+    monkeypatch.setattr(layer, "_fits_fused", lambda *arguments: True)  # as where looking at data stalls the queue
+    q, k, v = (torch.tensor(rng.normal(size=(4, 3))) for _ in range(3))
+    for options in ({}, {"causal": True}):
+        plain = functools.partial(attention, key=k, value=v, **options)
+        torch.testing.assert_close(torch.compile(plain, backend="eager", fullgraph=True)(q), plain(q))
+        torch._dynamo.reset()
 
 
 def test_softmax_gradient_is_the_jacobian(rng):
