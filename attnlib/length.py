@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import threadpoolctl  # noqa: F401 (used by the layer: what it takes to load is no part of what a length takes)
 
 from attnlib._arrays import number, whole
 from attnlib.layer import attention, streaming_attention
@@ -116,6 +117,15 @@ def cost(
     )
 
 
+def five_lines(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Compute attention as one writes it in NumPy without a library, in place: what others are measured against."""
+    scores = query @ key.mT * query.shape[-1] ** -0.5
+    scores -= scores.max(-1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(-1, keepdims=True)
+    return scores @ value
+
+
 def measurements(
     lengths: Iterable[int],
     *,
@@ -137,7 +147,8 @@ def measurements(
     lengths : ints of at least 1
         Best in increasing order.
     method : str
-        One of `METHODS`. "torch cpu" and "torch cuda" are `attention` on tensors, that is, torch's fused kernel.
+        One of `METHODS`. "numpy naive" is `five_lines`, "numpy streaming" is `streaming_attention`; "torch cpu" and
+        "torch cuda" are `attention` on tensors, that is, torch's fused kernel.
     head_dim, heads : int
         Coordinates of queries, keys and values; heads of one sequence.
     dtype : str
@@ -249,7 +260,7 @@ def _sweep(
     start, last = time.perf_counter(), None
     left = lambda: time_limit - (time.perf_counter() - start)  # noqa: E731
     for length in lengths:
-        needed = heads * length * (4 * head_dim + place.held(length, head_dim)) * _BYTES[place.dtype]
+        needed = heads * length * (4 * head_dim + place.held(length)) * _BYTES[place.dtype]
         allowed = min(place.free(), memory_limit or math.inf)
         expected = 2 * last[1] * (length / last[0]) ** 2 if last else 0.0  # two calls; time grows with the square
         seconds, peak, note = None, None, ""
@@ -308,13 +319,17 @@ class _NumPy:
         if not isinstance(dtype, str) or dtype not in self.dtypes:  # NumPy's dtypes equal their names
             raise ValueError(f"dtype must be one of {', '.join(self.dtypes)} for {method}; got {dtype!r}")
         self.method, self.dtype = method, dtype
-        self.attend: Callable = streaming_attention if method == "numpy streaming" else attention
+        self.attend: Callable = {"numpy naive": five_lines, "numpy streaming": streaming_attention}.get(
+            method, attention
+        )
 
-    def held(self, length: int, head_dim: int) -> int:
-        """How many numbers a query the method holds beside inputs and result."""
+    def held(self, length: int) -> float:
+        """How many numbers a query the method holds at most beside inputs and result."""
         if self.method.endswith("naive"):
-            return 2 * length  # scores and weights
-        return 4 * 1024 // 16 + head_dim if self.method == "numpy streaming" else 0  # four arrays at work, an average
+            return 2 * length  # scores before and after they are scaled, or scores and weights
+        if self.method == "numpy streaming":  # two numbers a query, and a block at work on every core
+            return 2 + 2 * 2**17 * (os.cpu_count() or 1) / length
+        return 0
 
     def ran_out(self, error: Exception) -> bool:
         """Tell whether an error says that memory is used up."""

@@ -1,4 +1,4 @@
-"""What attention costs on this machine: NumPy in one piece and in blocks, torch, and torch's kernel called directly.
+"""What attention costs on this machine: NumPy in five lines and in blocks, torch, and torch's kernel called directly.
 
     python benchmarks/length.py              # lengths 2^10 to 2^15, with CUDA to 2^17; some minutes
     python benchmarks/length.py 256 1024     # other lengths
@@ -6,18 +6,22 @@
 
 The time is the median of at most five calls, after one that is not timed. "of product" is what the machine's own matrix
 product reaches in the same run; "to kernel" is the time of `attention` on tensors with eight heads against torch's
-kernel, called directly in turn with it. With --record, the series that were measured replace their like in the file,
-which the chapter shows; series of other methods stay.
+kernel, called directly in turn with it. A second table holds the library against the five lines of NumPy that one
+writes in its place, all called in turn, with all cores and with one. With --record, the series that were measured
+replace their like in the file, which the chapter shows; series of other methods stay.
 """
 
 import argparse
+import functools
 import json
+import os
 import statistics
 import time
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import threadpoolctl
 import torch
 
 from attnlib import attention, length, streaming_attention
@@ -25,17 +29,41 @@ from attnlib import attention, length, streaming_attention
 WIDTH = 64
 
 
+def in_turn(calls: list, turns: int, rest: float = 0.0) -> list[float]:
+    """Median seconds of calls in turn, each after a rest; the first of each is not timed."""
+    times: list[list[float]] = [[] for _ in calls]
+    for turn in range(turns):
+        for which in range(len(calls)) if turn % 2 else reversed(range(len(calls))):
+            time.sleep(rest)
+            start = time.perf_counter()
+            calls[which]()
+            times[which].append(time.perf_counter() - start)
+    return [statistics.median(each[1:]) for each in times]
+
+
 def ratio_to_kernel(count: int) -> float:
     """The time of `attention` on tensors over that of torch's kernel, called in turn."""
     tensors = torch.randn(3, 1, 8, count, WIDTH)
-    calls = (attention, torch.nn.functional.scaled_dot_product_attention)
-    times = [[], []]
-    for turn in range(min(200, max(6, 200 * 1024**2 // count**2))):
-        for which in ((0, 1), (1, 0))[turn % 2]:
-            start = time.perf_counter()
-            calls[which](*tensors)
-            times[which].append(time.perf_counter() - start)
-    return statistics.median(times[0][1:]) / statistics.median(times[1][1:])
+    kernels = attention, torch.nn.functional.scaled_dot_product_attention
+    turns = min(200, max(6, 200 * 1024**2 // count**2))
+    ours, theirs = in_turn([functools.partial(kernel, *tensors) for kernel in kernels], turns)
+    return ours / theirs
+
+
+def against_five_lines(lengths: list[int]) -> None:
+    """Print how many times as fast as five lines of NumPy the library is, with all cores and with one."""
+    methods = {"five lines": length.five_lines, "streaming": streaming_attention, "attention": attention}
+    print(f"{'cores':>5}{'length':>8}" + "".join(f"{name + ', ms':>16}" for name in methods), end="")
+    print("".join(f"{name:>12}" for name in list(methods)[1:]) + "   times as fast")
+    for cores in sorted({1, os.cpu_count() or 1}, reverse=True):
+        with threadpoolctl.threadpool_limits(cores, user_api="blas"):
+            for count in lengths:
+                arrays = np.random.default_rng(0).standard_normal((3, count, WIDTH), dtype=np.float32)
+                calls = [functools.partial(method, *arrays) for method in methods.values()]
+                # Threads of a BLAS wait at full speed for some hundredths of a second, at the cost of what comes next.
+                found = in_turn(calls, 15 if count < 10_000 else 6, rest=0.1)
+                print(f"{cores:5}{count:8}" + "".join(f"{1e3 * seconds:16.2f}" for seconds in found), end="")
+                print("".join(f"{found[0] / seconds:12.2f}" for seconds in found[1:]))
 
 
 def million_keys() -> tuple[float, float]:
@@ -103,9 +131,6 @@ def main(lengths: list[int], path: Path | None) -> None:
     if path:
         record(path, rates, points)
     naive, streaming = ([p for p in points if p["method"] == name and p["seconds"]] for name in length.METHODS[:2])
-    for slow, fast in ((a, b) for a in naive for b in streaming if a["length"] == b["length"]):
-        faster, smaller = slow["seconds"] / fast["seconds"], slow["peak_bytes"] / fast["peak_bytes"]
-        print(f"T = {slow['length']}: in blocks {faster:.2f} times as fast, with 1/{smaller:.0f} of the memory")
     for name, measured in (("naive", naive), ("streaming", streaming)):
         if len(measured) < 2:
             continue  # no slope
@@ -115,6 +140,7 @@ def main(lengths: list[int], path: Path | None) -> None:
                 *slope(measured[-3:], "seconds")
             )
         )
+    against_five_lines([count for count in lengths if count <= 16384])
     print("128 queries over 2^20 keys: {:.1f} s, {:.2f} GB with the inputs".format(*million_keys()))
 
 

@@ -138,6 +138,7 @@ def test_benchmark_prints_a_table_and_keeps_other_machines_records(tmp_path):
     command = [sys.executable, "benchmarks/length.py", "64", "128", "--record", path]
     table = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert len(re.findall(r"float32 .* (64|128) ", table)) == (6 if "cuda" not in table else 10)
+    assert len(re.findall(r"^ +1 +(64|128)( +[\d.]+){5}$", table, re.M)) == 2  # with one core, against five lines
     kept = json.loads(path.read_text())
     assert {rate["library"] for rate in kept["rates"]} >= {"numpy", "torch cpu"}
     assert kept["points"][0] == other or "torch cuda" in table
