@@ -14,6 +14,7 @@
 | `page`    | one of them; a test that asks for it runs once for each                |
 """
 
+import contextlib
 import gzip
 import mimetypes
 import os
@@ -134,9 +135,9 @@ def content(path: Path, listen: bool) -> bytes:
     return gzip.compress(data, mtime=0) if path.suffix in COMPRESSED else data
 
 
-@pytest.fixture(scope="session")
-def server(site: Path):
-    """Serve the site, compressed, on a free local port; the value is the book's address, ending in a slash."""
+@contextlib.contextmanager
+def serving(site: Path):
+    """Serve a site, compressed, on a free local port; the value is the book's address, ending in a slash."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -169,10 +170,19 @@ def server(site: Path):
     host.shutdown()
 
 
+@pytest.fixture(scope="session")
+def server(site: Path):
+    """The address of the book on a local server."""
+    with serving(site) as address:
+        yield address
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 def launch(driver):
     """Start the machine's own Chromium, else the one that `playwright install chromium` put there."""
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    return driver.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+    return driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
 
 
 @pytest.fixture(scope="session")
