@@ -23,6 +23,7 @@ MATHJAX = Path(distribution("sphinx-mathjax-offline").locate_file("sphinx-mathja
 COMPONENTS = ("loader.js", "core.js", "adaptors/liteDOM.js", "input/tex-full.js")
 
 FORMULA = re.compile(r'<(span|div)( class="(?:[\w-]+ )*math notranslate nohighlight\b[^>]*>)(.*?)</\1>', re.DOTALL)
+LONG = 24  # characters of a formula in the text that may be wider than a phone's line: there it scrolls in its own box
 NUMBER = re.compile(r'<span class="eqno">.*?</span>', re.DOTALL)
 
 
@@ -64,6 +65,8 @@ def typeset(page: str, docname: str) -> str:
         except BadFormula as error:
             logger.warning("MathJax cannot read a formula: %s\n%s", error, tex, location=docname, type="mathematics")
             return match[0]
+        if tag == "span" and len(re.sub(r"<[^>]*>|[\u2061\u2062]", "", formula)) > LONG:
+            attributes = attributes.replace("math notranslate", "math long notranslate")
         if tag == "div":
             formula = f'<div class="formula">{formula}</div>'  # scrolls where it is too wide
         return f"<{tag}{attributes}{formula}{number[0] if number else ''}</{tag}>"

@@ -3,8 +3,8 @@
 What happens to a page, in this order:
 
 1. its folded boxes become HTML's own `<details>` (`FoldBoxes`), so that no script is needed to open one;
-2. its frame comes from `theme/templates/layout.html`, given a description, its widgets' modules and deferred scripts;
-3. its HTML is finished (`Templates`): formulas are typeset, icons are hidden from screen readers.
+2. its frame comes from `theme/templates/layout.html`, given a description, its menus and the scripts that it needs;
+3. its HTML is finished (`Templates`): formulas are typeset, icons are hidden from screen readers, widgets get scripts.
 
 And once to the site, when all pages are written (`finish`): the style sheets become one, with the rules that some page
 uses; the icon font keeps the glyphs that the style sheet names, the mathematics font those of the formulas; files that
@@ -41,8 +41,9 @@ STYLES = (
     "site.css",
 )
 # What the theme and the extensions bring along and no page uses; below `_static`.
-UNUSED = ("**/*.map", "**/*.LICENSE.txt", "**/*.ttf", "*webpack-macros.html", "locales", "scripts/fontawesome.js")
+UNUSED = ("**/*.map", "**/*.LICENSE.txt", "**/*.ttf", "*webpack-macros.html", "locales", "scripts")
 FONT = "stix-two-math.woff2"  # beside the style sheet
+RUN = "To run it: in a copy of the book, make lab opens every chapter as a notebook."
 INDEX = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -58,9 +59,11 @@ INVALID = re.compile(
     r' id="(?:proof|(?:proof|exercise|solution)-content)"'
     r'| role="doc-biblioentry"| role="list"(?= class="citation-list")'
 )
+# Two in three tokens of code are names and brackets, in the colour of the text around them.
+PLAIN_CODE = re.compile(r'<span class="(?:n|nn|p|w)">([^<]*)</span>|(?<=<pre>)<span></span>')
 DARK = re.compile(r"""html\[data-theme=["']?dark["']?\]""")
 TITLE_FORMULA = re.compile(r'<span class=\\"math notranslate nohighlight\\">\\\\\((.*?)\\\\\)</span>')
-WIDGET = re.compile(r'<[^>]*\bclass="[^"]*\battention-widget\b[^>]*>')
+WIDGET = re.compile(r'<div class="attention-widget-host"[^>]*? data-widget="([\w-]+)".*?</script></div>', re.DOTALL)
 
 
 class fold(nodes.General, nodes.Element):
@@ -104,21 +107,38 @@ def description(doctree, title: str) -> str:
 def add_context(app, pagename, templatename, context, doctree):
     """Give the page's template its widgets, description and plain title; link no script that it can do without."""
     body = context.get("body", "")
-    matches = (re.search(r'data-widget="([\w-]+)"', tag) for tag in WIDGET.findall(body))
-    context["widgets"] = sorted({match[1] for match in matches if match})
+    context["widgets"] = "attention-widget" in body
     context["plain_title"] = mathematics.plain(context.get("title", ""))
     if 'name="description"' in context.get("metatags", ""):
         context["description"] = ""  # the chapter has its own
     else:
         context["description"] = description(doctree, html.unescape(context["plain_title"]) or app.config.html_title)
-    context["formulas"] = bool(context["widgets"]) or "math notranslate" in body
+    context["formulas"] = context["widgets"] or "math notranslate" in body
     context["frame"] = app.config.attention_frame
+    context["header_buttons"] = [menu(button, context) for button in context.get("header_buttons", ())]
     scripts = [script for script in context["script_files"] if script.filename]  # the others set options that we leave
-    if "sd-tab" not in body:
-        scripts = [script for script in scripts if "design-tabs" not in str(script.filename)]
+    idle = ["sphinx-book-theme"] + ["design-tabs"] * ("sd-tab" not in body)
     if "highlight" not in body:
-        scripts = [script for script in scripts if not re.search("clipboard|copybutton", str(script.filename))]
-    context["script_files"] = scripts
+        idle += ["clipboard", "copybutton"]
+    if pagename != "search":
+        idle += ["doctools", "sphinx_highlight"] + ["documentation_options"] * ("copybutton" in idle)
+    context["script_files"] = [script for script in scripts if not re.search("|".join(idle), str(script.filename))]
+
+
+def menu(button: dict, context: dict) -> dict:
+    """Return a button above the page as a menu; what it downloads is a file, which says how it is run."""
+    if button["type"] != "group":  # a menu of one
+        button = button | {"buttons": [button | {"text": button["tooltip"]}]}
+    entries = [dict(entry) for entry in button["buttons"]]
+    for entry in entries:
+        if entry.get("label") == "download-source-button":
+            notebook = "kernelspec" in (context.get("meta") or {})
+            entry["file"] = entry["url"].rpartition("/")[2]
+            entry["words"] = f"{'Notebook' if notebook else 'Text'} of this page (.md)"
+            entry["note"] = RUN if notebook else ""
+        elif entry.get("label") == "download-pdf-button":
+            entry["words"] = "Print, or save as PDF"
+    return button | {"buttons": entries}
 
 
 class Templates(BuiltinTemplateLoader):
@@ -131,7 +151,11 @@ class Templates(BuiltinTemplateLoader):
             return page
         page = INVALID.sub("", page)
         page = ICON.sub(r'<\1 aria-hidden="true" \2', page)
+        page = PLAIN_CODE.sub(r"\1", page)
         page = page.replace("<script src=", "<script defer src=")
+        # A widget's script is run where it stands, before what comes after is shown: nothing moves under the reader.
+        script = f'<script src="{context["pathto"]("widgets", 1)}/%s.js"></script>'
+        page = WIDGET.sub(lambda host: host[0] + script % host[1], page)
         return mathematics.typeset(page, context["pagename"])
 
 

@@ -590,9 +590,10 @@ export function mount({ model, el, compute, build, columns, describe }) {
   };
 }
 
-/** Brings the still widgets of one kind on a static page to life, and keeps their state in the URL. */
+/** Brings the still widgets of one kind that the page has so far to life, and keeps their state in the URL. */
 export function awaken(kind, render) {
   for (const el of document.querySelectorAll(`[data-widget="${kind}"]`)) {
+    if (el.model) continue;
     const model = new PageModel(JSON.parse(el.querySelector("script[type='application/json']").textContent));
     const quantities = model.get("_quantities");
     const { name } = el.dataset;
@@ -610,7 +611,6 @@ export function awaken(kind, render) {
     if (location.hash) follow(location.hash, false);
     render({ model, el });
     el.model = model;
-    if (readFragment(location.hash).name === name) el.scrollIntoView({ block: "start" });
 
     let waiting;
     const write = () => {

@@ -1,41 +1,145 @@
-// Three things that a style sheet cannot do. Every page reads without them.
+// What a style sheet cannot do, in place of the theme's scripts. Every page reads without it.
 
-// What scrolls must be reachable by keyboard: the theme sees to code and tables, this to formulas. All is measured
-// before anything is changed, or the browser would lay the page out again for every formula.
-function reach() {
-  const boxes = [
-    ...document.querySelectorAll("span.math, .math > .formula, .derivation td, .attention-widget .formula"),
-  ];
-  const wide = boxes.map((box) => {
-    const line = box.matches("span.math") && box.closest("p, li, dd, td, th, h1, h2, h3, figcaption");
-    const formula = box.querySelector("math");
-    return (
-      line && formula && !line.matches(".derivation *") && formula.getBoundingClientRect().width > line.clientWidth
-    );
-  });
-  const scrolls = boxes.map((box) => box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX == "auto");
-  boxes.forEach((box, i) => {
-    box.classList.toggle("wide-formula", wide[i]);
-    if (scrolls[i] || wide[i]) box.tabIndex = 0;
-    else box.removeAttribute("tabindex");
-  });
+const root = document.documentElement;
+const all = (selector) => [...document.querySelectorAll(selector)];
+const article = document.querySelector("article");
+
+// ---- Colours: light, dark, or as the system has them --------------------------------------------------------------
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+function paint(mode) {
+  root.dataset.mode = mode;
+  root.dataset.theme = mode !== "auto" ? mode : dark.matches ? "dark" : "light";
+  for (const button of all(".theme-switch-button"))
+    button.ariaLabel = button.title = `Colours: ${mode === "auto" ? "as the system has them" : mode}`;
 }
-addEventListener("load", reach);
-addEventListener("resize", reach);
+paint(root.dataset.mode);
+dark.addEventListener("change", () => paint(root.dataset.mode));
+for (const button of all(".theme-switch-button"))
+  button.addEventListener("click", () => {
+    const modes = dark.matches ? ["auto", "light", "dark"] : ["auto", "dark", "light"]; // the first click is seen
+    paint(modes[(modes.indexOf(root.dataset.mode) + 1) % 3]);
+    try {
+      localStorage.setItem("mode", root.dataset.mode);
+    } catch {
+      // where nothing may be kept, the choice holds for this page
+    }
+  });
 
-// Paper is light, whatever the screen is; and a fold on paper cannot be opened.
+// ---- Search, sidebars and menus ------------------------------------------------------------------------------------
+
+const search = document.getElementById("pst-search-dialog");
+const field = document.querySelector(".bd-search-container input") ?? search.querySelector("input");
+function look() {
+  if (search.contains(field) && !search.open) search.showModal();
+  field.focus();
+  field.select();
+}
+for (const button of all(".search-button__button")) button.addEventListener("click", look);
+search.addEventListener("click", (event) => event.target === search && search.close()); // beside the field
+const command = navigator.platform.startsWith("Mac") ? "metaKey" : "ctrlKey";
+if (command === "metaKey") for (const key of all(".search-button__kbd-shortcut kbd:first-child")) key.textContent = "⌘";
+addEventListener("keydown", (event) => {
+  if (event.key.toLowerCase() !== "k" || !event[command] || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  look();
+});
+
+// On a phone a sidebar slides in; where there is room, the button gives its room to the text.
+const sidebar = document.getElementById("pst-primary-sidebar");
+const toggle = document.querySelector(".primary-toggle");
+toggle.addEventListener("click", (event) => {
+  if (!matchMedia("(min-width: 992px)").matches) return;
+  event.preventDefault();
+  sidebar.classList.toggle("pst-sidebar-hidden");
+});
+for (const side of all("[popover]"))
+  side.addEventListener("click", (event) => {
+    if (event.target.closest("a") && side.matches(":popover-open")) side.hidePopover();
+  });
+
+addEventListener("click", (event) => {
+  for (const menu of all(".menu[open]")) menu.open = menu.contains(event.target);
+});
+for (const menu of all(".menu"))
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+
+// ---- The heading that is read, in the table of contents --------------------------------------------------------------
+
+const entries = new Map(all("#pst-page-toc-nav a[href^='#']").map((link) => [link.hash.slice(1), link]));
+const reading = new IntersectionObserver(
+  (seen) => {
+    const last = seen.filter((entry) => entry.isIntersecting).pop();
+    const current = last && entries.get(last.target.closest("[id]").id);
+    if (!current) return;
+    for (const link of entries.values()) {
+      link.classList.toggle("active", link === current);
+      if (link === current) link.ariaCurrent = "true";
+      else link.ariaCurrent = null;
+    }
+  },
+  { rootMargin: "0px 0px -70%" },
+);
+for (const id of entries.keys()) {
+  const place = document.getElementById(id);
+  reading.observe(place?.querySelector("h1, h2, h3, h4") ?? place);
+}
+
+// ---- What scrolls can be reached by keyboard ---------------------------------------------------------------------------
+
+// It is looked at when it comes near: a browser that must measure all of a chapter at once is silent for a second.
+const BOXES =
+  ".math, .math > .formula, .derivation td, .attention-widget .formula, pre, .output, .pst-scrollable-table-container";
+const near = new IntersectionObserver(
+  (seen) => {
+    const boxes = seen.filter((entry) => entry.isIntersecting).map((entry) => entry.target);
+    const scrolls = boxes.map((box) => box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX === "auto");
+    boxes.forEach((box, index) => {
+      if (scrolls[index]) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    });
+  },
+  { rootMargin: "100% 0px" },
+);
+function measure() {
+  near.disconnect();
+  for (const box of all(BOXES)) near.observe(box);
+}
+addEventListener("load", measure);
+addEventListener("resize", measure);
+document.fonts.addEventListener("loadingdone", measure);
+
+// ---- The place that the address names -----------------------------------------------------------------------------------
+
+// A widget's link has its state after its name, which browsers do not know; and what has grown above a place has moved
+// it, where browsers have no scroll anchoring. So it is gone to once all stands, unless the reader has moved on.
+const moved = new AbortController();
+for (const sign of ["wheel", "touchstart", "pointerdown", "keydown"])
+  addEventListener(sign, () => moved.abort(), { signal: moved.signal, passive: true });
+function arrive() {
+  const place = document.getElementById(decodeURIComponent(location.hash.slice(1).split(/\?|%3F/)[0]));
+  if (place && !moved.signal.aborted) place.scrollIntoView({ block: "start", behavior: "instant" });
+}
+if (location.hash && performance.getEntriesByType("navigation")[0]?.type === "navigate") {
+  addEventListener("DOMContentLoaded", arrive);
+  addEventListener("load", () => document.fonts.ready.then(arrive));
+}
+
+// ---- Paper ---------------------------------------------------------------------------------------------------------------
+
+// It is light, whatever the screen is; and a fold on paper cannot be opened.
 let theme, closed;
 addEventListener("beforeprint", () => {
-  theme = document.documentElement.dataset.theme;
-  document.documentElement.dataset.theme = "light";
-  closed = [...document.querySelectorAll("details:not([open], .hide)")];
-  closed.forEach((fold) => {
-    fold.open = true;
-  });
+  theme = root.dataset.theme;
+  root.dataset.theme = "light";
+  closed = all("article details:not([open], .hide)");
+  for (const fold of closed) fold.open = true;
 });
 addEventListener("afterprint", () => {
-  document.documentElement.dataset.theme = theme;
-  closed.forEach((fold) => {
-    fold.open = false;
-  });
+  root.dataset.theme = theme;
+  for (const fold of closed) fold.open = false;
 });
