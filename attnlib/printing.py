@@ -297,5 +297,6 @@ def mathml(equations, marked=(), says=()) -> str:
         for entity, character in (("&ExponentialE;", "e"), ("&InvisibleTimes;", "\u2062"), ("&pi;", "π")):
             row = row.replace(entity, character)
         alternative = f' alttext="{html.escape(says[number])}"' if says else ""
-        texts.append(f'<math display="block"{alternative}><mrow>{row}</mrow></math>')
+        tex = html.escape(" = ".join(map(latex, sides)))
+        texts.append(f'<math display="block" data-tex="{tex}"{alternative}><mrow>{row}</mrow></math>')
     return "".join(texts)

@@ -3,7 +3,8 @@ r"""Typeset the book's mathematics while it is built, so that no page needs a sc
 Sphinx writes a formula as ``<span class="math notranslate nohighlight">\(...\)</span>`` (or a ``div``, ``\[...\]``),
 and so do the book's own cell outputs. `typeset` replaces what is inside with MathML, which screen readers read and
 browsers set in the font that `pages` ships. MathJax reads the TeX, the same that browsers run, from the files of the
-package `sphinx-mathjax-offline`, run here by V8 (`mini-racer`); `mathematics.js` writes the MathML.
+package `sphinx-mathjax-offline`, run here by V8 (`mini-racer`); `mathematics.js` writes the MathML. Its TeX stays with
+it, for who copies it.
 """
 
 import functools
@@ -65,6 +66,8 @@ def typeset(page: str, docname: str) -> str:
         except BadFormula as error:
             logger.warning("MathJax cannot read a formula: %s\n%s", error, tex, location=docname, type="mathematics")
             return match[0]
+        if len(re.findall("<m[ino][ >]", formula)) > 1:  # more than a letter, which is its own text
+            formula = formula.replace("<math", f'<math data-tex="{html.escape(tex)}"', 1)
         if tag == "span" and len(re.sub(r"<[^>]*>|[\u2061\u2062]", "", formula)) > LONG:
             attributes = attributes.replace("math notranslate", "math long notranslate")
         if tag == "div":

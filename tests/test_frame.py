@@ -175,3 +175,78 @@ def test_every_id_is_given_once(browser, server, page):
     ids = tab.evaluate("[...document.querySelectorAll('[id]')].map(element => element.id)")
     tab.close()
     assert sorted(set(ids)) == sorted(ids)
+
+
+# ---- copying ----
+
+
+def copied(tab, selector):
+    """What copying an element gives as text."""
+    return tab.evaluate(
+        """selector => {
+            getSelection().selectAllChildren(document.querySelector(selector));
+            let text;
+            addEventListener("copy", event => { text = event.clipboardData.getData("text/plain"); }, { once: true });
+            document.execCommand("copy");
+            return text;
+        }""",
+        selector,
+    )
+
+
+def test_a_copied_sentence_has_its_formulas(tab):
+    tab.evaluate("document.querySelector('article p math[data-tex]').closest('p').id = 'sentence'")
+    text = copied(tab, "#sentence")
+    for tex in tab.evaluate("[...document.querySelectorAll('#sentence math[data-tex]')].map(m => m.dataset.tex)"):
+        assert f"${tex}$" in text
+    letters = tab.evaluate("[...document.querySelectorAll('#sentence math:not([data-tex])')].map(m => m.textContent)")
+    assert all(letter in text for letter in letters)
+    assert len(text.splitlines()) == 1
+
+
+def test_a_copied_derivation_has_a_line_for_each_step(tab):
+    text = copied(tab, "table.derivation tbody")
+    rows = tab.evaluate(
+        """[...document.querySelector("table.derivation").rows].map(row =>
+            [...row.querySelectorAll("math[data-tex]")].map(formula => formula.dataset.tex))"""
+    )
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert len(lines) == len(rows)
+    assert all(tex in line for line, formulas in zip(lines, rows, strict=True) for tex in formulas)
+
+
+def test_half_a_formula_is_copied_whole(tab):
+    text = tab.evaluate(
+        """() => {
+            const formula = document.querySelector("article p math[data-tex]");
+            const leaf = formula.querySelector("mi, mn");
+            getSelection().setBaseAndExtent(leaf, 0, leaf, 1);
+            let text;
+            addEventListener("copy", event => { text = event.clipboardData.getData("text/plain"); }, { once: true });
+            document.execCommand("copy");
+            return [text, `$${formula.dataset.tex}$`];
+        }"""
+    )
+    assert text[0] == text[1]
+
+
+def test_the_copy_button_of_an_example_takes_what_is_typed(browser, server):
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    tab = context.new_page()
+    tab.goto(server + "chapters/api.html")
+    example = tab.locator(".highlight pre", has_text=">>> ").first
+    typed = [line[4:] for line in example.inner_text().splitlines() if line.startswith((">>> ", "... "))]
+    example.locator("xpath=..").hover()
+    example.locator("xpath=..").locator("button.copybtn").click()
+    tab.wait_for_function("async () => await navigator.clipboard.readText()")
+    taken = tab.evaluate("navigator.clipboard.readText()")
+    context.close()
+    assert typed and taken.splitlines() == typed
+
+
+def test_what_a_cell_printed_has_no_copy_button(browser, server):
+    tab = browser.new_page()
+    tab.goto(server + CHAPTER)
+    assert tab.locator(".cell_input .copybtn").count() > 5
+    assert tab.locator(".cell_output .copybtn").count() == 0
+    tab.close()

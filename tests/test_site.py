@@ -196,6 +196,7 @@ def test_wide_formulas_scroll_in_a_box_that_the_keyboard_reaches(tab, server, pa
     tab.goto(server + page, wait_until="load")
     unreached = tab.evaluate(
         """async () => {
+            for (const fold of document.querySelectorAll("details")) fold.open = true;
             await document.fonts.ready;
             const out = [...document.querySelectorAll("main math")].filter(formula => {
                 const { right, width } = formula.getBoundingClientRect();

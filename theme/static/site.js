@@ -129,6 +129,40 @@ if (location.hash && performance.getEntriesByType("navigation")[0]?.type === "na
   addEventListener("load", () => document.fonts.ready.then(arrive));
 }
 
+// ---- Copying: formulas as TeX, a derivation line by line --------------------------------------------------------------------
+
+const tex = (formula) => {
+  const mark = formula.getAttribute("display") === "block" ? "$$" : "$";
+  return formula.dataset.tex ? mark + formula.dataset.tex + mark : formula.textContent;
+};
+addEventListener("copy", (event) => {
+  const selection = getSelection();
+  if (selection.isCollapsed) return;
+  const range = selection.getRangeAt(0).cloneRange();
+  const within = (node) => (node.closest ? node : node.parentElement).closest("math");
+  const [first, last] = [within(range.startContainer), within(range.endContainer)];
+  if (first) range.setStartBefore(first); // half a formula is none
+  if (last) range.setEndAfter(last);
+  const copied = document.createElement("div");
+  copied.className = "copied";
+  copied.append(range.cloneContents());
+  const formulas = [...copied.querySelectorAll("math")];
+  if (!formulas.length) return;
+  for (const formula of formulas) formula.replaceWith(tex(formula));
+  for (const extra of copied.querySelectorAll(".headerlink, .copybtn, script")) extra.remove();
+  for (const row of copied.querySelectorAll(".derivation tr")) {
+    const words = [...row.cells].map((cell) => cell.textContent.replace(/\s+/g, " ").trim());
+    const line = document.createElement("div");
+    line.append(words.filter(Boolean).join("  "));
+    row.replaceWith(line);
+  }
+  article.append(copied); // only what is laid out has lines
+  event.clipboardData.setData("text/plain", copied.innerText.trim());
+  event.clipboardData.setData("text/html", copied.innerHTML);
+  copied.remove();
+  event.preventDefault();
+});
+
 // ---- Paper ---------------------------------------------------------------------------------------------------------------
 
 // It is light, whatever the screen is; and a fold on paper cannot be opened.
