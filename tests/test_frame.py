@@ -1,6 +1,5 @@
 """The frame of a page: menus, sidebars, search, colours, focus, the place that an address names, paper, copying."""
 
-import re
 
 import pytest
 

@@ -1,6 +1,7 @@
 """Every widget on the built site in Firefox and in WebKit: marks, sliders, keys and links; and nothing is logged."""
 
 import contextlib
+import re
 import shutil
 
 import pytest
@@ -44,6 +45,9 @@ TRACK = """(name, key) => {
 }"""
 CHANGES = f"(name, key, value) => ({STATE})(name)[key] !== value"
 LOWEST = "(name, key) => document.getElementById(name).model.get('_quantities')[key].low"
+# Where the named thing is, below the top of the window, when the address has been followed.
+TOP = "(name) => Math.round(document.getElementById(name).getBoundingClientRect().top)"
+RESTS = "() => document.readyState === 'complete' && document.fonts.status === 'loaded' && scrollY"
 INITIAL = "(name) => document.getElementById(name).model.get('_initial')"
 
 
@@ -114,3 +118,22 @@ def test_a_link_opens_the_state_it_names(kind, other, open_widget):
     key = other.evaluate(SLIDERS, name)[0]
     wanted = other.evaluate(INITIAL, name) | {key: other.evaluate(LOWEST, name, key)}
     assert other.evaluate(STATE, open_widget(kind, f"?{key}={wanted[key]}")) == wanted
+
+
+def test_a_link_leads_to_its_widget_below_others(other, server, places):
+    """All that stands above has grown before it is gone to."""
+    page = places["blocks"][0]
+    other.open(f"{server}{page}?listen#block-pooling?reach=4")
+    other.wait(LIVE, "block-pooling")
+    other.wait(RESTS)
+    assert 0 <= settled(other, TOP, "block-pooling") <= 80
+    assert other.evaluate(STATE, "block-pooling")["reach"] == 4
+
+
+@pytest.mark.parametrize("chapter", ["02-likelihood", "06-backward", "09-length"])
+def test_a_link_leads_far_below_widgets(chapter, other, server, site):
+    """Also where the browser keeps no place when what is above it grows."""
+    places = re.findall(r'<section id="([\w-]+)"', (site / f"chapters/{chapter}.html").read_text("utf-8"))
+    other.open(f"{server}chapters/{chapter}.html?listen#{places[-4]}")
+    other.wait(RESTS)
+    assert 0 <= settled(other, TOP, places[-4]) <= 80
