@@ -1,5 +1,6 @@
 """The frame of a page: menus, sidebars, search, colours, focus, the place that an address names, paper, copying."""
 
+import re
 
 import pytest
 
@@ -249,3 +250,92 @@ def test_what_a_cell_printed_has_no_copy_button(browser, server):
     assert tab.locator(".cell_input .copybtn").count() > 5
     assert tab.locator(".cell_output .copybtn").count() == 0
     tab.close()
+
+
+# ---- paper ----
+
+
+@pytest.fixture
+def paper(browser, server):
+    """Return a function that opens a page as it is printed."""
+    context = browser.new_context(viewport={"width": 794, "height": 1123}, color_scheme="dark")
+
+    def open_page(page):
+        tab = context.new_page()
+        tab.goto(server + page, wait_until="load")
+        tab.emulate_media(media="print")
+        tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+        return tab
+
+    yield open_page
+    context.close()
+
+
+def test_paper_is_white_and_offers_nothing_to_press(paper, page):
+    tab = paper(page)
+    found = tab.evaluate(
+        """() => {
+            const shown = (selector) => [...document.querySelectorAll(selector)]
+                .filter((element) => element.checkVisibility()).map((element) => element.outerHTML.slice(0, 90));
+            return [getComputedStyle(document.body).backgroundColor,
+                shown("article button, article input, article select, .hide > summary, .menu, [popover]")];
+        }"""
+    )
+    assert found == ["rgb(255, 255, 255)", []]
+
+
+def test_folds_are_open_on_paper(paper):
+    tab = paper(CHAPTER)
+    assert tab.locator("details.solution").count() >= 5
+    assert tab.locator("details.solution:not([open])").count() == 0
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.locator("details.solution[open]").count() == 0
+
+
+def test_pages_break_between_lines_and_rows_not_within_widgets(paper):
+    tab = paper("chapters/09-length.html")
+    whole = tab.evaluate(
+        """() => {
+            const breaks = (selector) => {
+                const kinds = [...document.querySelectorAll(selector)].map((element) => {
+                    const { breakInside, overflowX, display } = getComputedStyle(element);
+                    return `${breakInside} ${overflowX} ${display}`;
+                });
+                return [...new Set(kinds)];
+            };
+            return { widget: breaks(".attention-widget"), row: breaks(".derivation tr"), table: breaks(".derivation"),
+                code: breaks("article .cell_input :is(pre, div)") };
+        }"""
+    )
+    assert whole == {
+        "widget": ["avoid visible block"],
+        "row": ["avoid visible table-row"],
+        "table": ["auto visible table"],
+        "code": ["auto visible block"],
+    }
+
+
+def test_a_widget_on_paper_says_where_it_moves(paper, server):
+    page = "chapters/09-length.html"
+    tab = paper(page)
+    for widget in tab.locator(".attention-widget-host").all():
+        address = widget.locator(".address").inner_text()
+        assert address == server + page + widget.locator(".state-link").get_attribute("href")
+
+
+def test_a_still_widget_says_where_it_moves(site, browser, server):
+    """Its address opens the state that it shows."""
+    page = "chapters/09-length.html"
+    for link, name in re.findall(r'<p class="address">(#([\w-]+)\?[^<]*)</p>', (site / page).read_text("utf-8")):
+        tab = browser.new_page()
+        tab.goto(server + page + link.replace("&amp;", "&"))
+        tab.wait_for_selector(f"#{name} .attention-widget.live")
+        assert tab.evaluate(
+            """name => {
+                const { model } = document.getElementById(name);
+                return Object.entries(model.get("_initial")).every(([key, value]) =>
+                    JSON.stringify(value) === JSON.stringify(model.get(key)));
+            }""",
+            name,
+        )
+        tab.close()

@@ -249,6 +249,16 @@ class Widget(anywidget.AnyWidget):
         """The state and its results in words and numbers."""
         raise NotImplementedError
 
+    def link(self) -> str:
+        """The end of an address that opens the widget's page with the widget as it stands."""
+
+        def written(value):
+            if isinstance(value, tuple):
+                return (";" if value and isinstance(value[0], tuple) else ",").join(map(written, value))
+            return repr(value).removesuffix(".0")
+
+        return f"#{self.name}?" + "&".join(f"{key}={written(value)}" for key, value in self.state().items())
+
     def _still(self) -> str:
         picture, axes = figures.figure(6.6, 3.4, 2)
         self.draw(*axes)
@@ -261,7 +271,8 @@ class Widget(anywidget.AnyWidget):
         data["text/html"] = (
             f'<div class="attention-widget-host" id="{html.escape(self.name)}" data-widget="{self.kind}" '
             f'data-name="{html.escape(self.name)}"><div class="attention-widget still">{still}'
-            f"<p>{html.escape(self.describe())}</p></div>"
+            f"<p>{html.escape(self.describe())}</p>"
+            f'<p class="address">{html.escape(self.link())}</p></div>'
             f'<script type="application/json">{state}</script></div>'
         )
         data["image/svg+xml"] = still

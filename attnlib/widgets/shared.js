@@ -524,7 +524,12 @@ export function mount({ model, el, compute, build, columns, describe }) {
     if (!marks)
       for (const node of formula.querySelectorAll(`[data-symbol="${symbol}"]`)) node.removeAttribute("data-symbol");
   }
-  root.append(stage, status, formula, legend, numbers, presets);
+  // On paper a widget says where it moves.
+  const address = html("p", { class: "address" });
+  const say = () => write(address, link.href);
+  if (model instanceof PageModel) addEventListener("beforeprint", say);
+  undo.push(() => removeEventListener("beforeprint", say));
+  root.append(stage, status, formula, legend, numbers, ...(presets.childElementCount ? [presets] : []), address);
   el.replaceChildren(root);
   // The keys that a control uses are not its host's as well: slides would turn.
   root.addEventListener("keydown", (event) => {
