@@ -129,6 +129,50 @@ if (location.hash && performance.getEntriesByType("navigation")[0]?.type === "na
   addEventListener("load", () => document.fonts.ready.then(arrive));
 }
 
+// ---- What was searched for ---------------------------------------------------------------------------------------------
+
+/** Marks words on the page, and shows a place of the rarest: one that is seen, or else one in a fold, which it opens. */
+function show(words) {
+  const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+  const hits = words.map(() => []);
+  const texts = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const node = texts.currentNode;
+    const text = fold(node.data);
+    if (node.parentElement.closest("script")) continue;
+    words.forEach((word, number) => {
+      for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + 1)) {
+        const hit = document.createRange();
+        hit.setStart(node, at);
+        hit.setEnd(node, Math.min(at + word.length, node.length));
+        hits[number].push(hit);
+      }
+    });
+  }
+  if (window.Highlight) CSS.highlights.set("sought", new Highlight(...hits.flat()));
+  const [rarest = []] = hits.filter((places) => places.length).sort((a, b) => a.length - b.length);
+  const folds = ({ startContainer: node }) => {
+    const around = [];
+    for (let box = node.parentElement; box; box = box.parentElement) if (box.tagName === "DETAILS") around.push(box);
+    return around.filter((box) => !box.open);
+  };
+  const place = rarest.find((hit) => !folds(hit).length) ?? rarest[0];
+  if (!place) return;
+  for (const box of folds(place)) box.open = true;
+  if (!location.hash) place.startContainer.parentElement.scrollIntoView({ block: "center", behavior: "instant" });
+}
+// The search page leaves its words for the page that is opened from it.
+if (article) {
+  let sought;
+  try {
+    sought = localStorage.getItem("sphinx_highlight_terms");
+    localStorage.removeItem("sphinx_highlight_terms");
+  } catch {
+    // where nothing may be kept, nothing was
+  }
+  if (sought) addEventListener("DOMContentLoaded", () => show(sought.split(" ")));
+}
+
 // ---- Copying: formulas as TeX, a derivation line by line --------------------------------------------------------------------
 
 const tex = (formula) => {
@@ -156,7 +200,7 @@ addEventListener("copy", (event) => {
     line.append(words.filter(Boolean).join("  "));
     row.replaceWith(line);
   }
-  article.append(copied); // only what is laid out has lines
+  document.querySelector("main").append(copied); // only what is laid out has lines
   event.clipboardData.setData("text/plain", copied.innerText.trim());
   event.clipboardData.setData("text/html", copied.innerHTML);
   copied.remove();

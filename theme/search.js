@@ -1,0 +1,27 @@
+// How the search page reads a query, and in which order it shows what it finds; sphinx_extensions/search.py prepares the text.
+
+var splitQuery = (query) =>
+  query
+    .normalize("NFD")
+    .replace(/\p{M}/gu, "")
+    .split(/[^\p{Letter}\p{Number}_]+/u)
+    .filter(Boolean);
+
+const asked = splitQuery((new URLSearchParams(location.search).get("q") ?? "").toLowerCase());
+
+var Scorer = {
+  // Chapters, of these first the one on what is asked; then what they refer to; then the library.
+  score: ([page, , , , score]) => {
+    const subject = asked.some((word) => page.split(/[-/]/).includes(word));
+    const kind = /^chapters\/(\d\d-|index)/.test(page) ? 40 : /notation|formulas|ledger/.test(page) ? 20 : 0;
+    return score + kind + (kind === 40 && subject ? 40 : 0);
+  },
+  objNameMatch: 11,
+  objPartialMatch: 1,
+  objPrio: { 0: 5, 1: 3, 2: -5 },
+  objPrioDefault: 0,
+  title: 15,
+  partialTitle: 7,
+  term: 5,
+  partialTerm: 2,
+};
