@@ -49,6 +49,7 @@ format: .venv/tested ## write the code in that style
 
 bench: .venv/tested chromium ## time attention by length, imports, and the widgets from event to picture
 	$(BIN)/python benchmarks/length.py --record chapters/recorded/length.json
+	$(BIN)/python benchmarks/recall.py --record chapters/recorded/recall.json
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/widgets.py
 

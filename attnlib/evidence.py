@@ -80,7 +80,8 @@ def inverse_temperature(scores: ArrayLike, budget: ArrayLike) -> Array:
     array (...)
         Not negative, and growing with the budget: 0 for none, inf for the largest, or beyond the dtype.
         KL(softmax(beta * scores) || equal weights) is the budget to 1e-12. 1 / beta is the price: what a little
-        more budget adds to the expected score, for each nat. Scores times c need beta / c. In float32 for 16-bit scores.
+        more budget adds to the expected score, for each nat. Scores times c need beta / c. In float32 for scores of 16
+        bits.
 
     Raises
     ------
@@ -161,7 +162,7 @@ def samples_to_reject(p: ArrayLike, *, error: float = 0.05) -> Array:
     Returns
     -------
     array (...)
-        Not rounded; inf for equal weights. The mean wait is no shorter, and longer by at most log(max(n p)) / KL (Wald).
+        Not rounded; inf for equal weights. The mean wait is no shorter, and longer by at most log(max(n p)) / KL.
         It is no sample size of a test of fixed length, for which the divergence is an exponent alone (Stein's lemma).
         In float32 for 16-bit weights.
 

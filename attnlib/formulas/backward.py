@@ -18,7 +18,10 @@ advantage = Formula(
     "advantage of a key", advantages[i], u[i] - over_keys(w[j] * u[j]), "The utility, less the mean utility."
 )
 score_gradient = Formula(
-    "gradient of a score", gradients[i], w[i] * advantages[i] / tau, "The loss's derivative with respect to the key's score."
+    "gradient of a score",
+    gradients[i],
+    w[i] * advantages[i] / tau,
+    "The loss's derivative with respect to the key's score.",
 )
 plain_step = Formula(
     "plain step",

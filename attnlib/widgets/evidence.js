@@ -114,8 +114,8 @@ function describe({ budget }, { beta, price, expectation, spent, weights, draws,
   const bought =
     beta < ENDLESS ? `β = ${show(beta)}, price ${show(price)} per nat` : "β is infinite, and more budget buys nothing";
   const wait = draws < Infinity ? `on average at least ${show(draws)} draws` : "for ever";
-  const odds = `An observer of draws waits ${wait} for odds of ${1 / error} to 1 against equal weights.`;
-  return `${bought}; expected score ${show(expectation)}.${rest} ${odds} ${leaders(weights)}`;
+  const observer = `An observer of draws waits ${wait} for evidence of ${1 / error} to 1 against equal weights.`;
+  return `${bought}; expected score ${show(expectation)}.${rest} ${observer} ${leaders(weights)}`;
 }
 
 export function render({ model, el }) {

@@ -79,7 +79,7 @@ class KLBudget(Widget):
 
     @property
     def draws(self):
-        """How many draws an observer waits on average, at the least, for odds of one to `error` against equal weights."""
+        """How many draws an observer waits on average, at the least, for one to `error` against equal weights."""
         return float(evidence.samples_to_reject(self.weights, error=self.error))
 
     def results(self):
@@ -108,6 +108,6 @@ class KLBudget(Widget):
         return (
             f"A budget of {self.budget:.4g} nats, of which {show(self.spent)} are of use, buys β = {self.beta:.4g} "
             f"and the expected score {show(self.expectation)}; the weights are {by_key(self.weights)}. "
-            f"An observer of draws waits for odds of {1 / self.error:.0f} to 1 against equal weights, on average at least "
-            f"{self.draws:.3g} draws."
+            f"An observer of draws waits for evidence of {1 / self.error:.0f} to 1 against equal weights, on average at "
+            f"least {self.draws:.3g} draws."
         )
