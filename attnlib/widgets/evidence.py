@@ -108,6 +108,6 @@ class KLBudget(Widget):
         return (
             f"A budget of {self.budget:.4g} nats, of which {show(self.spent)} are of use, buys β = {self.beta:.4g} "
             f"and the expected score {show(self.expectation)}; the weights are {by_key(self.weights)}. "
-            f"An observer of draws waits for evidence of {1 / self.error:.0f} to 1 against equal weights, on average at "
-            f"least {self.draws:.3g} draws."
+            f"An observer of draws waits for evidence of {1 / self.error:.0f} to 1 against equal weights, on average "
+            f"at least {self.draws:.3g} draws."
         )
