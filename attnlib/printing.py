@@ -37,6 +37,10 @@ def _held(expr) -> bool:
     return isinstance(expr, sp.UnevaluatedExpr)
 
 
+def _is_sum(expr) -> bool:
+    return (expr.args[0] if _held(expr) else expr).is_Add
+
+
 def _is_letter(expr) -> bool:
     return expr.is_Symbol or isinstance(expr, sp.Indexed) or expr.func.__name__ == "Weight"
 
@@ -111,9 +115,9 @@ class Latex(PositiveFirst, LatexPrinter):
         negative, above, below = factors(expr)
         text = self._factors(above)
         if below and self._in_exponent:
-            text = rf"\left({text}\right)" if len(above) == 1 and above[0].is_Add else text
+            text = rf"\left({text}\right)" if len(above) == 1 and _is_sum(above[0]) else text
             under = self._factors(below)
-            text = f"{text} / " + (rf"\left({under}\right)" if len(below) > 1 or below[0].is_Add else under)
+            text = f"{text} / " + (rf"\left({under}\right)" if len(below) > 1 or _is_sum(below[0]) else under)
         elif below:
             text = rf"\frac{{{text}}}{{{self._factors(below)}}}"
         elif negative and len(above) == 1 and above[0].is_Add:

@@ -146,8 +146,9 @@ def test_a_definition_of_something_else_is_no_evidence():
 
 
 def test_every_equation_that_is_proved_is_stated():
-    tested = {"summary-likelihood", "summary-features", "summary-gaussian", "transport-simplex", "testing-samples"}
-    tested |= {"testing-empty", "litman-inference", "litman-variance"}
+    tested = {"ma-derive", "ma-components", "transport-simplex", "litman-inference", "litman-variance"}
+    tested |= {f"summary-{claim}" for claim in ("likelihood", "features", "assumptions", "gaussian")}
+    tested |= {f"testing-{claim}" for claim in ("samples", "budget", "softmax", "empty")}
     wanted = {name for name, entry in sources().items() if entry["verdict"] in ("proved", "incomplete", "misprint")}
     assert {name for name in wanted if statement(name) is None} == tested
     assert all(statement(name) is not None for name in wanted - tested)
@@ -233,6 +234,8 @@ def test_what_is_held_back_keeps_its_brackets():
         (mean - held(alpha - kappa), r"\mu - \left(\alpha - \kappa\right)"),
         (-held(alpha - kappa), r"- \left(\alpha - \kappa\right)"),
         (sp.exp(-held(alpha - kappa)), r"e^{- \left(\alpha - \kappa\right)}"),
+        (sp.exp(held(alpha - mean) / kappa), r"e^{\left(\alpha - \mu\right) / \kappa}"),
+        (sp.exp(alpha / held(alpha - mean)), r"e^{\alpha / \left(\alpha - \mu\right)}"),
         (over_keys(-held(s[j] - mean)), r"\sum_{j=1}^{n} - \left(s_{j} - \mu\right)"),
         (over_keys(held(s[j] - mean)), r"\sum_{j=1}^{n} \left(s_{j} - \mu\right)"),
         (kappa * alpha - mean, r"\kappa \alpha - \mu"),
