@@ -72,7 +72,7 @@ def fill(app, doctree, docname):
             if evidence := app.env.ledger_shown.get(identifier):
                 page, (keys, by) = evidence
                 uri = f"{app.builder.get_relative_uri(docname, page)}#{identifier}"
-                title = app.env.titles[page].astext()
+                title = "the evidence below" if page == docname else app.env.titles[page].astext()
                 counted = f" for {', '.join(map(str, keys))} keys" if keys else ""
                 how = f", {by}" if by in ("proved", "tested") and by != entry["verdict"] else ""
                 head += [nodes.Text(f"{how}{counted} in "), nodes.reference("", title, internal=True, refuri=uri)]
