@@ -47,6 +47,7 @@ RUN = "To run it: in a copy of the book, make lab opens every chapter as a noteb
 INDEX = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
+<link rel="icon" href="_static/favicon.svg">
 <meta http-equiv="refresh" content="0; url={0}.html">
 <title>{1}</title>
 <h1><a href="{0}.html">{1}</a></h1>

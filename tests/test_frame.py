@@ -326,7 +326,7 @@ def test_a_widget_on_paper_says_where_it_moves(paper, server):
 def test_a_still_widget_says_where_it_moves(site, browser, server):
     """Its address opens the state that it shows."""
     page = "chapters/09-length.html"
-    for link, name in re.findall(r'<p class="address">(#([\w-]+)\?[^<]*)</p>', (site / page).read_text("utf-8")):
+    for link, name in re.findall(r'<div class="address">(#([\w-]+)\?[^<]*)</div>', (site / page).read_text("utf-8")):
         tab = browser.new_page()
         tab.goto(server + page + link.replace("&amp;", "&"))
         tab.wait_for_selector(f"#{name} .attention-widget.live")

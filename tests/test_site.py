@@ -92,6 +92,13 @@ def test_page_finds_all_that_it_asks_for(visit, page):
     assert visit(page)["failed"] == []
 
 
+def test_the_sites_own_address_finds_all_that_it_asks_for(visit, site):
+    """It leads to the first page at once; before, browsers ask for its icon."""
+    assert visit("index.html")["failed"] == []
+    icon = re.search(r'<link rel="icon" href="([^"]*)"', (site / "index.html").read_text("utf-8"))
+    assert (site / icon[1]).is_file()
+
+
 def test_console_is_silent(visit, page):
     assert visit(page)["said"] == []
 
@@ -120,10 +127,60 @@ def test_accessibility(tab, server, page):
     assert not problems, "\n".join(problems)
 
 
-def test_phone_does_not_scroll_sideways(tab, server, page):
-    tab.set_viewport_size({"width": 360, "height": 740})
+@pytest.mark.parametrize("width, text", [(360, 16), (320, 16), (640, 32), (1280, 32)], ids=str)
+def test_nothing_sticks_out(browser, server, page, width, text):
+    """Neither on a phone, nor enlarged fourfold, nor with letters of twice their size."""
+    tab = browser.new_page(viewport={"width": width, "height": 800})
     tab.goto(server + page)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    left = tab.evaluate(
+        """async (text) => {
+            document.documentElement.style.fontSize = `${text}px`;
+            for (const fold of document.querySelectorAll("article details")) fold.open = true;
+            const end = () => document.documentElement.clientWidth + 1;
+            const scrolls = (box) => /auto|scroll|hidden/.test(getComputedStyle(box).overflowX);
+            const sticksOut = (element) => {
+                const { width, right } = element.getBoundingClientRect();
+                if (!width || right <= end()) return false;
+                for (let box = element.parentElement; box.tagName !== "MAIN"; box = box.parentElement)
+                    if (scrolls(box) && box.getBoundingClientRect().right <= end()) return false;
+                return true;
+            };
+            dispatchEvent(new Event("resize")); // what the reader's own setting of the size does
+            const out = new Set([...document.querySelectorAll("article *, .prev-next-area *")].filter(sticksOut));
+            const left = [];
+            for (const element of [...out].filter((part) => !out.has(part.parentElement))) {
+                element.scrollIntoView({ block: "center", inline: "nearest", behavior: "instant" });
+                for (let frame = 0; frame < 30 && sticksOut(element); frame++) // it is looked at when it comes near
+                    await new Promise(requestAnimationFrame);
+                if (sticksOut(element)) left.push(`${element.tagName} ${element.textContent.slice(0, 60)}`);
+            }
+            return [...left, ...(document.documentElement.scrollWidth > end() ? ["the page"] : [])];
+        }""",
+        text,
+    )
+    tab.close()
+    assert left == []
+
+
+def test_links_to_the_next_page_are_read_whole(browser, server, page):
+    """Also with letters of twice their size, and on the narrowest screen."""
+    for width, text in ((320, 16), (390, 32), (1280, 32)):
+        tab = browser.new_page(viewport={"width": width, "height": 800})
+        tab.goto(server + page)
+        cut = tab.evaluate(
+            """(text) => {
+                document.documentElement.style.fontSize = `${text}px`;
+                return [...document.querySelectorAll(".prev-next-area *")].filter((part) => {
+                    const { left, right } = part.getBoundingClientRect();
+                    const hides = getComputedStyle(part).overflowX !== "visible";
+                    const cut = hides && part.scrollWidth > part.clientWidth + 1;
+                    return left < 0 || right > document.documentElement.clientWidth || cut;
+                }).map((part) => part.outerHTML);
+            }""",
+            text,
+        )
+        tab.close()
+        assert cut == [], (width, text)
 
 
 def test_page_reads_without_scripts(browser, server, read, page):

@@ -263,6 +263,52 @@ def test_a_letter_of_the_formula_is_pressed_to_mark_the_picture(laptop, server, 
         tab.close()
 
 
+# ---- names ----
+
+
+def test_sliders_are_named_by_what_they_move(laptop, server, widgets):
+    """By more than a letter; what is seen is in the name, for who speaks to the page."""
+    for page, name in widgets:
+        tab, widget = opened(laptop, server, page, name)
+        for slider in widget.locator(".controls input").all():
+            seen = slider.evaluate(
+                "slider => slider.closest('label').querySelector('[data-symbol]:not(input)').textContent"
+            )
+            said = slider.get_attribute("aria-label") or seen
+            assert len(said) > 2 and seen in said, f"{page} {name}: {said}"
+        tab.close()
+
+
+# How a handle that moves along a scale says its value: the quantity in its name, not the scale's.
+SPOKEN = {"expected score": "expectation", "temperature": "tau", "head size": "head_dim", "length T": "length"}
+
+
+def test_a_handle_speaks_the_quantity_in_its_name(laptop, server, widgets):
+    met = set()
+    for page, name in widgets:
+        tab, widget = opened(laptop, server, page, name)
+        for handle in widget.locator("g.handle").all():
+            label, _, _ = handle.get_attribute("aria-label").partition(",")
+            if label not in SPOKEN:
+                continue
+            met.add(label)
+            handle.focus()
+            tab.keyboard.press("PageUp")
+            value = widget.evaluate(
+                "(el, key) => el.model.get(key) ?? el.querySelector('.attention-widget').results[key]", SPOKEN[label]
+            )
+            assert float(handle.get_attribute("aria-valuetext").replace("−", "-")) == pytest.approx(value, rel=1e-3)
+        tab.close()
+    assert met == SPOKEN.keys()
+
+
+def test_no_list_of_presets_is_empty(laptop, server, widgets):
+    for page, name in widgets:
+        tab, widget = opened(laptop, server, page, name)
+        assert widget.locator(".presets").count() == widget.locator(".presets:has(li)").count(), f"{page} {name}"
+        tab.close()
+
+
 # ---- numbers ----
 
 

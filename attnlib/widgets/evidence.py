@@ -46,7 +46,7 @@ class KLBudget(Widget):
     )
     shown = (formulas.weight, formulas.spent)
 
-    budget = Quantity(0.3, low=0, high=2.8, label="ρ")
+    budget = Quantity(0.3, low=0, high=2.8, label="ρ", symbol="rho")
     scores = Quantity([2.0, 1.0, 0.0], low=-3, high=3, per_key=True)
 
     error = 0.05  # how often an observer who waits for 20 to 1 is misled, at most

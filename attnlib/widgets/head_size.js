@@ -107,7 +107,7 @@ function build({ state, change, model }) {
           put(word, { y: places.at(-1)[1] - 8 });
         }
       }
-      grip.place(dial.to([Math.log2(size), results.effective]));
+      grip.place(dial.to([Math.log2(size), results.effective]), show(size));
       for (const [name, { bars, word, up, figure }] of Object.entries(charts)) {
         results[name].weights.forEach((weight, key) => put(bars[key], { y: up(weight), height: up(0) - up(weight) }));
         word.textContent = `${show(results[name].effective)} effective keys`;

@@ -126,7 +126,7 @@ function build({ state, change, model }) {
     const stem = svg("line", { class: "law mean", "data-symbol": "T", y1: frame.area.bottom, y2: frame.area.top });
     const grip = handle({
       panel: frame,
-      label: `T, at the ${name}`,
+      label: `length T, at the ${name}`,
       symbol: "T",
       axes: ["log₂ T"],
       range: () => ({ low: 6, high: 20 }),
@@ -141,7 +141,7 @@ function build({ state, change, model }) {
     return (power, results) => {
       const [x, y] = frame.to([power, Math.log10([results[result]].flat()[0])]);
       put(stem, { x1: x, x2: x });
-      grip.place([x, Math.min(frame.area.bottom, Math.max(frame.area.top, y))]);
+      grip.place([x, Math.min(frame.area.bottom, Math.max(frame.area.top, y))], `${state().length}`);
     };
   });
 

@@ -104,7 +104,7 @@ function build({ state, change, replace, model }) {
       const even = left.across(tilted(0, count, scores).mean);
       put(mean, { x1: even, x2: even, y1: left.up(0), y2: left.up(-0.2) });
       put(name, { x: even, y: left.up(-0.3) });
-      pivot.place([left.across(expectation), left.up(0) + 26]);
+      pivot.place([left.across(expectation), left.up(0) + 26], show(expectation));
       // The exponential on which the tops of all weights lie, between the smallest and the largest score.
       const between = Array.from({ length: 33 }, (_, step) => asked(step / 32, low, high).expectation);
       put(law, {

@@ -42,7 +42,8 @@ export function show(number) {
   const usual = size < 10 ? 4 : 2;
   let digits = usual;
   while (!Number.isInteger(number) && Number.isInteger(Number(rounded(digits))) && digits < 12) digits++;
-  if (Number.isInteger(Number(rounded(digits)))) digits = usual; // whole up to rounding errors
+  // Whole up to rounding errors.
+  if (Number.isInteger(Number(rounded(digits)))) digits = usual;
   const text = size === 0 || (size >= 1e-3 && size < 1e4) ? rounded(digits) : number.toExponential(3);
   return text.replace(/-/g, "−");
 }
@@ -292,7 +293,8 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
   });
   return {
     group,
-    place(place) {
+    /** Puts the mark where it is; `spoken` says its value where that is not what moves, but follows from it. */
+    place(place, spoken) {
       const now = [value()].flat();
       const { low, high } = reach();
       put(group, {
@@ -300,7 +302,7 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
         "aria-valuenow": brief(now[0]),
         "aria-valuemin": brief(low),
         "aria-valuemax": brief(high),
-        "aria-valuetext": now.map((part, axis) => `${axes[axis]} ${show(part)}`).join(", "),
+        "aria-valuetext": spoken ?? now.map((part, axis) => `${axes[axis]} ${show(part)}`).join(", "),
       });
     },
   };
@@ -449,6 +451,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
   const { panels, update: draw, follow, more = [], stop } = build({ state, change, replace, model });
   for (const node of more)
     for (const control of node.querySelectorAll("button, input, select")) fill(control, OWN_KEYS, []);
+  const meanings = Object.fromEntries(model.get("_legend").map(([name, , text]) => [name, text]));
   const sliders = Object.entries(quantities)
     .filter(([, { dimensions }]) => dimensions === 0)
     .map(([name, quantity]) => {
@@ -460,6 +463,8 @@ export function mount({ model, el, compute, build, columns, describe }) {
         ...(binary ? { role: "switch" } : { min: to(low), max: to(high), step }),
         ...OWN_KEYS,
         "data-symbol": name,
+        // Who does not see the legend hears what the letter stands for.
+        ...(label.length === 1 && symbol in meanings ? { "aria-label": `${meanings[symbol]} ${label}` } : {}),
       });
       // A screen reader hears the slider's own value.
       const output = html("span", { class: "reading", "aria-hidden": "true" });
@@ -526,10 +531,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
   }
   // On paper a widget says where it moves.
   const address = html("p", { class: "address" });
-  const say = () => write(address, link.href);
-  if (model instanceof PageModel) addEventListener("beforeprint", say);
-  undo.push(() => removeEventListener("beforeprint", say));
-  root.append(stage, status, formula, legend, numbers, ...(presets.childElementCount ? [presets] : []), address);
+  root.append(stage, status, formula, legend, numbers, ...(presets.firstChild ? [presets] : []), address);
   el.replaceChildren(root);
   // The keys that a control uses are not its host's as well: slides would turn.
   root.addEventListener("keydown", (event) => {
@@ -553,6 +555,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
       }),
     );
     link.href = toFragment(el.dataset.name ?? "", now);
+    if (link.isConnected) write(address, link.href);
     // A screen reader hears where a drag ended, not every step of it.
     clearTimeout(speak);
     speak = setTimeout(() => (status.textContent = describe(now, results)), status.textContent ? 300 : 0);
@@ -624,7 +627,8 @@ export function awaken(kind, render) {
     };
     el.addEventListener("attention-change", () => {
       clearTimeout(waiting);
-      waiting = setTimeout(write, 250); // browsers allow few changes of the address in a second
+      // Browsers allow few changes of the address in a second.
+      waiting = setTimeout(write, 250);
     });
     addEventListener("pagehide", write);
     document.addEventListener("visibilitychange", write);
@@ -635,7 +639,8 @@ export function awaken(kind, render) {
     document.addEventListener("click", (event) => {
       const link = event.target.closest?.("a[href*='#']");
       if (!link || event.defaultPrevented) return;
-      write(); // the address that is left keeps the last state
+      // The address that is left keeps the last state.
+      write();
       // Where the address is already the link's, the browser tells of no change.
       if (link.href === location.href) follow(link.hash, true);
     });

@@ -84,7 +84,7 @@ function build({ state, change, replace }) {
         word.textContent = `${name === "entropy" ? "H" : "eᴴ"} = ${show(results[name])}`;
       }
       put(stem, { x1: here, x2: here });
-      grip.place([here, dial.up(-0.07 * count) - 9]);
+      grip.place([here, dial.up(-0.07 * count) - 9], show(tau));
     },
   };
 }

@@ -93,10 +93,18 @@ for (const id of entries.keys()) {
 
 // It is looked at when it comes near: a browser that must measure all of a chapter at once is silent for a second.
 const BOXES =
-  ".math, .math > .formula, .derivation td, .attention-widget .formula, pre, .output, .pst-scrollable-table-container";
+  ".math, .math > .formula, .derivation td, .attention-widget :is(.formula, .numbers), pre, .output, .pst-scrollable-table-container";
+const LINES = "p, li, dd, dt, td, th, h1, h2, h3, figcaption";
 const near = new IntersectionObserver(
   (seen) => {
     const boxes = seen.filter((entry) => entry.isIntersecting).map((entry) => entry.target);
+    const wide = boxes.map((box) => {
+      const line = box.matches("span.math:not(.derivation :is(.left, .formula) *)") && box.closest(LINES);
+      if (!line) return false;
+      const { width, right } = box.firstElementChild.getBoundingClientRect();
+      return width > line.clientWidth || right > line.getBoundingClientRect().right + 1;
+    });
+    boxes.forEach((box, index) => box.classList.toggle("wide-formula", wide[index]));
     const scrolls = boxes.map((box) => box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX === "auto");
     boxes.forEach((box, index) => {
       if (scrolls[index]) box.tabIndex = 0;
