@@ -59,7 +59,7 @@ def entropy(p: ArrayLike, *, axis: int = -1) -> Array:
     Returns
     -------
     array, shape of `p` without `axis`
-        From 0 (one key has all the weight) to log n (equal weights); strictly concave in p. In torch the derivative by
+        From 0 (one key has all the weight) to log n (equal weights); strictly concave in p. In torch the derivative for
         a weight of 0, which is infinite, is taken as 0: what reaches the scores of a softmax is then right.
 
     Raises

@@ -7,6 +7,7 @@ exponent a fraction is written with a slash.
 """
 
 import html
+import re
 from contextlib import contextmanager
 
 import sympy as sp
@@ -90,6 +91,10 @@ def factors(product: sp.Mul) -> tuple[bool, list[sp.Expr], list[sp.Expr]]:
 
 class Latex(PositiveFirst, LatexPrinter):
     """LaTeX as people write it."""
+
+    def _print_Symbol(self, expr, style="plain"):
+        text = super()._print_Symbol(expr, style)
+        return re.sub(r"(?<![\\A-Za-z])[A-Za-z]{3,}", r"\\text{\g<0>}", text)  # a word is no product of letters
 
     def _print_Indexed(self, expr):
         return f"{self._print(expr.base.label)}_{{{' '.join(map(self._print, expr.indices))}}}"

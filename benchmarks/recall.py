@@ -1,13 +1,12 @@
 """Does it matter by what scores are divided? A tiny attention layer learns associative recall at τ = 1, √d and d.
 
-    python benchmarks/recall.py                                   # some ten seconds
+    python benchmarks/recall.py                                   # some twenty seconds
     python benchmarks/recall.py --record chapters/recorded/recall.json
 
 A sequence holds 32 pairs of a fresh Gaussian key with d = 64 coordinates and one of 8 values; then one of its keys
 comes again, and the layer must name the value. W_Q and W_K start with variance 1/d, so scores start with variance d.
 They are learned, and with them a vector for each value and the readout: Adam, 400 steps of 32 fresh sequences, then 640
-more for a test. Eight seeds; at one learning rate for all, and at the one of seven that is best for this τ on three
-other seeds. A key counts as reached at the start if the derivative of the loss with respect to its score is at least
+more for a test. Seven learning rates, eight seeds. A key counts as reached at the start if the derivative of the loss with respect to its score is at least
 1 % of the largest in its sequence.
 """
 
@@ -22,7 +21,7 @@ from attnlib.recorded import write
 WIDTH, KEYS, VALUES, BATCH, STEPS = 64, 32, 8, 32, 400
 TEMPERATURES = {"1": 1.0, "√d": math.sqrt(WIDTH), "d": float(WIDTH)}
 RATES = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
-SEEDS, TUNING_SEEDS, COMMON_RATE = range(8), range(100, 103), 0.001
+SEEDS = range(8)
 
 
 class Draws:
@@ -86,30 +85,27 @@ def train(runs: list[tuple[float, float, int]]) -> dict[str, torch.Tensor]:
 
 
 def main() -> None:
-    """Print one line for each temperature and learning rate, and record them."""
+    """Print a line for each temperature and learning rate, with median and range over the seeds, and record them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", type=Path, help="write what was found to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)  # tensors are small: a second thread costs more than it does
     taus = list(TEMPERATURES.values())
-    tuned = train([(tau, rate, seed) for tau in taus for rate in RATES for seed in TUNING_SEEDS])["loss"]
-    medians = tuned.reshape(len(taus), len(RATES), len(TUNING_SEEDS)).median(-1).values
-    pairs = [(COMMON_RATE, RATES[best]) for best in medians.argmin(-1).tolist()]
-    found = train([(tau, rate, seed) for tau, pair in zip(taus, pairs, strict=True) for rate in pair for seed in SEEDS])
+    found = train([(tau, rate, seed) for tau in taus for rate in RATES for seed in SEEDS])
     rows = []
-    for at, (name, pair) in enumerate(zip(TEMPERATURES, pairs, strict=True)):
-        for which, rate in enumerate(pair):
-            own = {kind: x.reshape(len(taus), 2, len(SEEDS))[at, which] for kind, x in found.items()}
-            row = {"temperature": name, "rate": rate, "chosen": bool(which)}
-            row |= {kind: own[kind].mean().item() for kind in ("entropy", "reached", "gradient")}
-            for kind in ("loss", "accuracy"):
-                row[kind] = [own[kind].quantile(share).item() for share in (0.0, 0.5, 1.0)]
-            rows.append(row)
-            numbers = "  ".join(
-                f"{kind} {middle:.4f} ({low:.4f} to {high:.4f})"
-                for kind, (low, middle, high) in ((kind, row[kind]) for kind in ("loss", "accuracy"))
-            )
-            print(f"τ = {name:2} rate {rate:<6} entropy {row['entropy']:.2f} reached {row['reached']:.0%} {numbers}")
+    for at, name in enumerate(TEMPERATURES):
+        own = {kind: x.reshape(len(taus), len(RATES), len(SEEDS))[at] for kind, x in found.items()}
+        start = {kind: own[kind][0].mean().item() for kind in ("entropy", "reached", "gradient")}
+        print(f"τ = {name}, at the start: " + ", ".join(f"{kind} {number:.3g}" for kind, number in start.items()))
+        row = {"temperature": name, **start, "rates": []}
+        for rate, loss, accuracy in zip(RATES, own["loss"], own["accuracy"], strict=True):
+            kinds = {"loss": loss, "accuracy": accuracy}
+            ends = {kind: [x.quantile(share).item() for share in (0.0, 0.5, 1.0)] for kind, x in kinds.items()}
+            row["rates"].append({"rate": rate, **ends})
+            low, middle, high = ends["loss"]
+            right = f"right {ends['accuracy'][1]:.1%}"
+            print(f"  rate {rate:<6}  loss {middle:.4f} ({low:.4f} to {high:.4f})  {right}")
+        rows.append(row)
     if options.record:
         write(options.record, rows, needs="torch")
 

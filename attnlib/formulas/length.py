@@ -19,7 +19,7 @@ naive_bytes, streaming_bytes = (
     declare(Symbol("N", positive=True), "bytes held, naive"),
     declare(Symbol("S", positive=True), "bytes held, streaming"),
 )
-seconds = declare(Symbol("t", positive=True), "least time")
+seconds = declare(Symbol("t", positive=True), "floor under the time")
 
 _arguments = 4 * number_size * head_count * d * sequence_length  # bytes of queries, keys, values and output
 _per_head = 2 * number_size * head_count  # bytes that one more query, and one more key for all queries, take
@@ -61,7 +61,7 @@ intensity = Formula(
     "What decides which limit binds.",
 )
 roofline = Formula(
-    "least time of a machine",
+    "floor under the time",
     seconds,
     Max(operations / speed, traffic / bandwidth),
     "The longer of computing and moving.",

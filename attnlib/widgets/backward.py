@@ -11,7 +11,7 @@ from attnlib.widgets.base import Quantity, Widget, by_key
 
 
 class KeyAdvantage(Widget):
-    """Three keys, the loss's gradient by their output, and what it makes of their scores.
+    """Three keys, the loss's gradient at their output, and what it makes of their scores.
 
     Parameters
     ----------

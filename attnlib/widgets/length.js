@@ -19,7 +19,7 @@ function human(number, unit) {
 /** What is counted at a length and these settings. */
 const count = (model, length, settings) => counted(length, ...settings, model.get("_query_block"));
 
-const least = (counts, pace) =>
+const floors = (counts, pace) =>
   WAYS.map(
     (way) => roofline(counts.flops, counts[`${way}_traffic`], pace.flops_per_second, pace.bytes_per_second).seconds,
   );
@@ -32,7 +32,7 @@ function compute(state, model) {
     ...counts,
     traffic: WAYS.map((way) => counts[`${way}_traffic`]),
     intensity: WAYS.map((way) => moved(counts.flops, counts[`${way}_traffic`]).intensity),
-    seconds: least(counts, model.get("rates")),
+    seconds: floors(counts, model.get("rates")),
     naive_limits: reach.map(({ naive }) => naive),
     streaming_limits: reach.map(({ streaming }) => streaming),
   };
@@ -78,7 +78,7 @@ function build({ state, change, model }) {
     "",
   );
   const time = chart(
-    "Least time by the roofline, and measured points",
+    "Floor under the time, and measured points",
     -9,
     6,
     [-9, -6, -3, 0, 3, 6],
@@ -221,8 +221,8 @@ function build({ state, change, model }) {
     WAYS.forEach((way, index) => {
       lines.held[index](perLength.map((counts) => counts[`${way}_held`]));
       lines.traffic[index](perLength.map((counts) => counts[`${way}_traffic`]));
-      lines.seconds[index](perLength.map((counts) => least(counts, pace)[index]));
-      lines.gpu[index](perLength.map((counts) => least(counts, gpu)[index]));
+      lines.seconds[index](perLength.map((counts) => floors(counts, pace)[index]));
+      lines.gpu[index](perLength.map((counts) => floors(counts, gpu)[index]));
     });
     lines.flops(perLength.map(({ flops }) => flops));
     refresh();

@@ -137,7 +137,7 @@ class LengthScaling(Widget):
 
     @property
     def seconds(self):
-        """The least time that the machine's rates allow, naive and streaming, shape (2,)."""
+        """The floor that the machine's rates put under the time of either schedule, naive and streaming, shape (2,)."""
         return np.maximum(self.flops / self.rates["flops_per_second"], self.traffic / self.rates["bytes_per_second"])
 
     @property
@@ -231,7 +231,7 @@ class LengthScaling(Widget):
             left.loglog(grid, [count[f"{which}_held"] for count in counts], style, color=color, label=which)
             pace = self.rates["flops_per_second"], self.rates["bytes_per_second"]
             seconds = [roof(count["flops"], count[f"{which}_traffic"], *pace)["seconds"] for count in counts]
-            right.loglog(grid, seconds, style, color=color, label=f"least, {which}")
+            right.loglog(grid, seconds, style, color=color, label=f"floor, {which}")
             pace = GPU["flops_per_second"], GPU["bytes_per_second"]
             seconds = [roof(count["flops"], count[f"{which}_traffic"], *pace)["seconds"] for count in counts]
             right.loglog(grid, seconds, style, color=figures.ACCENT, linewidth=0.8)
@@ -250,7 +250,7 @@ class LengthScaling(Widget):
             axes.set(xlabel="T")
             axes.legend(fontsize=7)
         left.set(ylabel="bytes held", title="Memory")
-        right.set(ylabel="seconds", title="Time: least possible, and measured")
+        right.set(ylabel="seconds", title="Time: floor, and measured")
 
     def describe(self):
         keys, width, count, size = self._whole
