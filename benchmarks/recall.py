@@ -6,8 +6,8 @@
 A sequence holds 32 pairs of a fresh Gaussian key with d = 64 coordinates and one of 8 values; then one of its keys
 comes again, and the layer must name the value. W_Q and W_K start with variance 1/d, so scores start with variance d.
 They are learned, and with them a vector for each value and the readout: Adam, 400 steps of 32 fresh sequences, then 640
-more for a test. Seven learning rates, eight seeds. A key counts as reached at the start if the derivative of the loss with respect to its score is at least
-1 % of the largest in its sequence.
+more for a test. Seven learning rates, eight seeds. A key counts as reached at the start if the derivative of the loss
+with respect to its score is at least 1 % of the largest in its sequence.
 """
 
 import argparse
