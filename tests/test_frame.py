@@ -126,6 +126,7 @@ def test_search_opens_by_button_and_by_key(tab):
     tab.keyboard.press("Enter")
     tab.wait_for_url("**/search.html?q=price")
     tab.locator("#search-results li").first.wait_for()
+    tab.wait_for_load_state("networkidle")
 
 
 # ---- colours ----

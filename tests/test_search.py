@@ -9,6 +9,10 @@ def results(tab, server, query):
     """The pages that a query finds, in order, by their addresses."""
     tab.goto(f"{server}search.html?q={query}")
     tab.wait_for_function("document.querySelector('.search-summary')?.textContent.startsWith('Search finished')")
+    # Each shows where it comes from: a library's name says so itself, of the others the page is fetched.
+    tab.wait_for_function(
+        "[...document.querySelectorAll('#search-results li')].every(item => item.querySelector('span, .context'))"
+    )
     return tab.locator("#search-results li > a").evaluate_all(
         "links => links.map(link => link.getAttribute('href').replace('chapters/', ''))"
     )
