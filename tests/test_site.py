@@ -34,6 +34,11 @@ THIN = """() => {
 }"""
 
 
+REACHED = """() => [...document.querySelectorAll("main *")].every((box) =>
+    box.tabIndex === 0 || box.scrollWidth <= box.clientWidth || getComputedStyle(box).overflowX !== "auto" ||
+    !box.checkVisibility() || box.querySelector("a, button, input, [tabindex='0']"))"""
+
+
 @pytest.fixture(scope="module")
 def visit(browser, server):
     """Return a function that opens a page once, and tells what it asked for and what it said."""
@@ -117,6 +122,7 @@ def test_accessibility(tab, server, page):
     for width in (1280, 390):
         tab.set_viewport_size({"width": width, "height": 900})
         tab.goto(server + page)
+        tab.wait_for_function(REACHED)
         tab.evaluate(THIN)
         result = Axe().run(tab, options={"runOnly": TAGS, "resultTypes": ["violations"]})
         problems += [

@@ -91,31 +91,40 @@ for (const id of entries.keys()) {
 
 // ---- What scrolls can be reached by keyboard ---------------------------------------------------------------------------
 
-// It is looked at when it comes near: a browser that must measure all of a chapter at once is silent for a second.
+// What comes near is looked at first, the rest in slices: a browser that must measure all of a chapter at once is
+// silent for a second.
 const BOXES =
   ".math, .math > .formula, .derivation td, .attention-widget :is(.formula, .numbers), pre, .output, .pst-scrollable-table-container";
 const LINES = "p, li, dd, dt, td, th, h1, h2, h3, figcaption";
+function weigh(boxes) {
+  const wide = boxes.map((box) => {
+    const line = box.matches("span.math:not(.derivation :is(.left, .formula) *)") && box.closest(LINES);
+    if (!line) return false;
+    const { width, right } = box.firstElementChild.getBoundingClientRect();
+    return width > line.clientWidth || right > line.getBoundingClientRect().right + 1;
+  });
+  boxes.forEach((box, index) => box.classList.toggle("wide-formula", wide[index]));
+  const scrolls = boxes.map((box) => box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX === "auto");
+  boxes.forEach((box, index) => {
+    if (scrolls[index]) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  });
+}
 const near = new IntersectionObserver(
-  (seen) => {
-    const boxes = seen.filter((entry) => entry.isIntersecting).map((entry) => entry.target);
-    const wide = boxes.map((box) => {
-      const line = box.matches("span.math:not(.derivation :is(.left, .formula) *)") && box.closest(LINES);
-      if (!line) return false;
-      const { width, right } = box.firstElementChild.getBoundingClientRect();
-      return width > line.clientWidth || right > line.getBoundingClientRect().right + 1;
-    });
-    boxes.forEach((box, index) => box.classList.toggle("wide-formula", wide[index]));
-    const scrolls = boxes.map((box) => box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX === "auto");
-    boxes.forEach((box, index) => {
-      if (scrolls[index]) box.tabIndex = 0;
-      else box.removeAttribute("tabindex");
-    });
-  },
+  (seen) => weigh(seen.filter((entry) => entry.isIntersecting).map((entry) => entry.target)),
   { rootMargin: "100% 0px" },
 );
+let later;
 function measure() {
   near.disconnect();
-  for (const box of all(BOXES)) near.observe(box);
+  clearTimeout(later);
+  const boxes = all(BOXES);
+  for (const box of boxes) near.observe(box);
+  const slice = () => {
+    weigh(boxes.splice(0, 40).filter((box) => box.checkVisibility())); // what a fold hides waits until it opens
+    if (boxes.length) later = setTimeout(slice);
+  };
+  later = setTimeout(slice);
 }
 addEventListener("load", measure);
 addEventListener("resize", measure);
