@@ -1,4 +1,5 @@
-// How the search page reads a query, and in which order it shows what it finds; sphinx_extensions/search.py prepares the text.
+// How the search page reads a query, and in which order it shows what it finds; sphinx_extensions/search.py prepares
+// the text.
 
 var splitQuery = (query) =>
   query
