@@ -96,7 +96,8 @@ for (const id of entries.keys()) {
 // What comes near is looked at first, the rest in slices: a browser that must measure all of a chapter at once is
 // silent for a second.
 const BOXES =
-  ".math, .math > .formula, .derivation td, .attention-widget :is(.formula, .numbers), pre, .output, .pst-scrollable-table-container";
+  ".math, .math > .formula, .derivation td, .attention-widget :is(.formula, .numbers), pre, .output, " +
+  ".pst-scrollable-table-container";
 const LINES = "p, li, dd, dt, td, th, h1, h2, h3, figcaption";
 function weigh(boxes) {
   const wide = boxes.map((box) => {
@@ -152,7 +153,7 @@ if (location.hash && performance.getEntriesByType("navigation")[0]?.type === "na
 // ---- What was searched for
 // ---------------------------------------------------------------------------------------------
 
-/** Marks words on the page, and shows a place of the rarest: one that is seen, or else one in a fold, which it opens. */
+/** Marks words on the page, and shows a place of the rarest: one that is seen, else one in a fold, which it opens. */
 function show(words) {
   const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
   const hits = words.map(() => []);
