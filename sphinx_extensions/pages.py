@@ -132,9 +132,12 @@ def menu(button: dict, context: dict) -> dict:
         button = button | {"buttons": [button | {"text": button["tooltip"]}]}
     entries = [dict(entry) for entry in button["buttons"]]
     for entry in entries:
-        if entry.get("label") == "download-source-button":
-            notebook = "kernelspec" in (context.get("meta") or {})
+        if entry.get("label") in ("download-source-button", "download-notebook-button"):
             entry["file"] = entry["url"].rpartition("/")[2]
+        if entry.get("label") == "download-notebook-button":
+            entry["words"] = "Notebook with its results (.ipynb)"
+        elif entry.get("label") == "download-source-button":
+            notebook = "kernelspec" in (context.get("meta") or {})
             entry["words"] = f"{'Notebook' if notebook else 'Text'} of this page (.md)"
             entry["note"] = RUN if notebook else ""
         elif entry.get("label") == "download-pdf-button":

@@ -320,14 +320,17 @@ def test_a_widget_on_paper_says_where_it_moves(paper, server):
     page = "chapters/09-length.html"
     tab = paper(page)
     for widget in tab.locator(".attention-widget-host").all():
-        address = widget.locator(".address").inner_text()
+        address = widget.locator(".address").get_attribute("data-address")
+        assert widget.locator(".address").is_visible()
         assert address == server + page + widget.locator(".state-link").get_attribute("href")
 
 
 def test_a_still_widget_says_where_it_moves(site, browser, server):
     """Its address opens the state that it shows."""
     page = "chapters/09-length.html"
-    for link, name in re.findall(r'<div class="address">(#([\w-]+)\?[^<]*)</div>', (site / page).read_text("utf-8")):
+    for link, name in re.findall(
+        r'class="address" data-address="(#([\w-]+)\?[^"]*)"', (site / page).read_text("utf-8")
+    ):
         tab = browser.new_page()
         tab.goto(server + page + link.replace("&amp;", "&"))
         tab.wait_for_selector(f"#{name} .attention-widget.live")

@@ -272,7 +272,7 @@ class Widget(anywidget.AnyWidget):
             f'<div class="attention-widget-host" id="{html.escape(self.name)}" data-widget="{self.kind}" '
             f'data-name="{html.escape(self.name)}"><div class="attention-widget still">{still}'
             f"<p>{html.escape(self.describe())}</p>"
-            f'<div class="address">{html.escape(self.link())}</div></div>'
+            f'<div class="address" data-address="{html.escape(self.link())}"></div></div>'
             f'<script type="application/json">{state}</script></div>'
         )
         data["image/svg+xml"] = still

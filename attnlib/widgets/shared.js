@@ -530,7 +530,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
       for (const node of formula.querySelectorAll(`[data-symbol="${symbol}"]`)) node.removeAttribute("data-symbol");
   }
   // On paper a widget says where it moves.
-  const address = html("p", { class: "address" });
+  const address = html("div", { class: "address" });
   root.append(stage, status, formula, legend, numbers, ...(presets.firstChild ? [presets] : []), address);
   el.replaceChildren(root);
   // The keys that a control uses are not its host's as well: slides would turn.
@@ -555,7 +555,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
       }),
     );
     link.href = toFragment(el.dataset.name ?? "", now);
-    if (link.isConnected) write(address, link.href);
+    if (link.isConnected) address.dataset.address = link.href;
     // A screen reader hears where a drag ended, not every step of it.
     clearTimeout(speak);
     speak = setTimeout(() => (status.textContent = describe(now, results)), status.textContent ? 300 : 0);
