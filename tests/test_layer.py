@@ -23,6 +23,12 @@ EVERY_ATTENTION = {
 }
 
 
+@pytest.fixture(autouse=True)
+def tiles_from_fewer_scores(monkeypatch):
+    """Let NumPy work in tiles on arrays that a test can afford."""
+    monkeypatch.setattr(layer, "_MANY", 2**19)
+
+
 @pytest.fixture(params=EVERY_ATTENTION.values(), ids=EVERY_ATTENTION)
 def attend(request):
     return request.param

@@ -48,6 +48,10 @@ def test_words(text, words):
         ("FlashAttention", "09-length.html"),
         ("likelihood", "02-likelihood.html"),
         ("backward pass", "06-backward.html"),
+        ("multi-head", "01-layer.html"),
+        ("sink", "02-likelihood.html"),
+        ("softmax-one", "02-likelihood.html"),
+        ("entmax", "04-transport.html"),
     ],
 )
 def test_the_chapter_on_it_comes_first(tab, server, query, chapter):

@@ -15,6 +15,7 @@ from attnlib.widgets import widget_classes
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 LIMIT = 180_000  # bytes that a page may load, compressed
+LONGEST = 15_500  # pixels of a chapter on a laptop, its folds closed: 15,000, and something for other fonts
 RAW_TEX = re.compile(r"\\\(|\\\[|\$\$|\\frac|\\sum|\\begin\{")
 # axe looks at every element, and a chapter has ten thousand, most in code and formulas. Before it looks, each kind
 # of code token but the first becomes text, and formulas become empty boxes of their width: their colour is that of the
@@ -62,6 +63,7 @@ def visit(browser, server):
         tab.goto(server + page, wait_until="networkidle")
         tab.evaluate("scrollTo(0, document.body.scrollHeight)")
         tab.wait_for_load_state("networkidle")
+        seen["length"] = tab.evaluate("document.documentElement.scrollHeight")
         for request in finished:
             seen["bytes"][request.resource_type] += request.sizes()["responseBodySize"]
         context.close()
@@ -106,6 +108,11 @@ def test_the_sites_own_address_finds_all_that_it_asks_for(visit, site):
 
 def test_console_is_silent(visit, page):
     assert visit(page)["said"] == []
+
+
+def test_a_chapter_is_not_too_long(visit, page):
+    if re.match(r"chapters/\d\d-", page):
+        assert visit(page)["length"] <= LONGEST
 
 
 def test_weight(visit, page, capsys):
