@@ -13,6 +13,7 @@ from sphinx.search.en import SearchEnglish
 
 COMMAND = re.compile(r"\\([A-Za-z]+)")
 INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+HYPHENATED = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)+")
 
 
 def greek(command: re.Match) -> str:
@@ -48,11 +49,11 @@ class English(SearchEnglish):
         >>> English({}).split(r"Cramér: \\alpha in FlashAttention")
         ['Cramer', 'α', 'alpha', 'in', 'FlashAttention', 'Flash', 'Attention']
         """
-        words = []
-        for word in super().split(fold(COMMAND.sub(greek, input))):
+        text, words = fold(COMMAND.sub(greek, input)), []
+        for word in super().split(text):
             parts = INNER_CAPITAL.split(word)
             words += [word, *(parts if len(parts) > 1 else ())]
-        return words
+        return words + [word.replace("-", "") for word in HYPHENATED.findall(text)]  # softmax-one, as one word too
 
 
 def use(app, config):

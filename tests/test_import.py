@@ -38,7 +38,7 @@ def test_use_with_numpy_loads_no_framework():
 
 
 def test_threads_are_looked_after_once_there_is_work_for_several():
-    code = "import numpy, attnlib; x = numpy.ones((1000, 2)); attnlib.attention(x, x, x)"
+    code = "import numpy, attnlib; x = numpy.ones((2048, 2)); attnlib.attention(x, x, x)"
     assert imported_by(code) & {*FRAMEWORKS, "threadpoolctl"} == {"threadpoolctl"}
 
 

@@ -33,7 +33,7 @@ def tab(browser):
         (r"\Sigma \varepsilon \lambda", ["Σ", "sigma", "ε", "epsilon", "λ", "lambda"]),
         ("Cramér–Rao", ["Cramer", "Rao"]),
         ("FlashAttention", ["FlashAttention", "Flash", "Attention"]),
-        ("multi-head", ["multi", "head"]),
+        ("multi-head", ["multi", "head", "multihead"]),
     ],
 )
 def test_words(text, words):

@@ -8,14 +8,23 @@ var splitQuery = (query) =>
     .split(/[^\p{Letter}\p{Number}_]+/u)
     .filter(Boolean);
 
-const asked = splitQuery((new URLSearchParams(location.search).get("q") ?? "").toLowerCase());
+const query = (new URLSearchParams(location.search).get("q") ?? "").toLowerCase();
+const asked = splitQuery(query);
+const joined = (query.match(/\p{L}+(-\p{L}+)+/gu) ?? []).map((word) => word.replaceAll("-", ""));
+
+/** Whether a page has a word of the query with its hyphen, softmax-one say, and not its parts alone. */
+const hyphenated = (page) =>
+  joined.some((word) => {
+    const { terms, docnames } = Search._index;
+    return [terms[new Stemmer().stemWord(word)] ?? []].flat().some((number) => docnames[number] === page);
+  });
 
 var Scorer = {
   // Chapters, of these first the one on what is asked; then what they refer to; then the library.
   score: ([page, , , , score]) => {
     const subject = asked.some((word) => page.split(/[-/]/).includes(word));
     const kind = /^chapters\/(\d\d-|index)/.test(page) ? 40 : /notation|formulas|ledger/.test(page) ? 20 : 0;
-    return score + kind + (kind === 40 && subject ? 40 : 0);
+    return score + kind + (kind === 40 && (subject || hyphenated(page)) ? 40 : 0);
   },
   objNameMatch: 11,
   objPartialMatch: 1,
