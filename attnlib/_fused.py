@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch.autograd import forward_ad
@@ -10,24 +11,17 @@ from attnlib._arrays import own_arithmetic
 
 
 def attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scale: float,
-    mask: torch.Tensor | None,
-    causal: bool,
-    batch: tuple[int, ...],
-    unfused: Callable,
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, unfused: Callable, *options: Any
 ) -> torch.Tensor:
     """Return what `unfused(query, key, value)` does, by the kernel, which has first derivatives backward alone."""
     if torch.compiler.is_compiling():
-        return _kernel(query, key, value, scale, mask, causal, batch)
+        return _kernel(query, key, value, *options)
     transforms = torch._C._functorch.get_interpreter_stack() or []  # of torch.func, which has no public way to ask
     kinds = [str(transform.key()).rsplit(".", 1)[-1] for transform in transforms]
     given = (query, key, value)
     if kinds not in ([], ["Grad"]) or any(forward_ad.unpack_dual(x).tangent is not None for x in given):
         return unfused(*given)
-    output = _kernel(*given, scale, mask, causal, batch)
+    output = _kernel(*given, *options)
     if not kinds and torch.is_grad_enabled() and any(x.requires_grad for x in given):
         output = _Differentiable.apply(output, *given, unfused)
     return output

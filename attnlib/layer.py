@@ -222,8 +222,8 @@ def attention(
     if is_torch_array(query) and _fits_fused(xp, query, key, value, scale):
         from attnlib import _fused  # which imports torch, as the caller has
 
-        return _fused.attention(query, key, value, scale, mask, causal, batch, lambda *given: both(*given)[0])
-    if isinstance(query, np.ndarray) and math.prod(batch + shape) >= _MANY:
+        return _fused.attention(query, key, value, lambda *given: both(*given)[0], scale, mask, causal, batch)
+    if _goes_in_tiles(query, batch + shape):
         if causal:
             require_finite(xp, key=key[..., shape[0] :, :], value=value[..., shape[0] :, :])  # which no query looks at
         return cast(xp, _estimate(*checked)[0], dtype)
@@ -345,7 +345,7 @@ def _estimate(
         require_finite(xp, value=v)
     check = not _bounded(xp, q, k, scale)
     summable = size * block_size < largest
-    tiled = isinstance(q, np.ndarray) and math.prod(batch + shape) >= _MANY
+    tiled = _goes_in_tiles(q, batch + shape)
     if tiled:
         q, k, v = (xp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (q, k, v))  # views, like the mask's
     if mask is not None:
@@ -391,6 +391,10 @@ def _estimate(
 
     each(keep, _tiles(batch, length, min(keys, block_size)))
     return results
+
+
+def _goes_in_tiles(query: Array, shape: tuple[int, ...]) -> bool:
+    return isinstance(query, np.ndarray) and math.prod(shape) >= _MANY
 
 
 def _tiles(batch: tuple[int, ...], length: int, width: int) -> list[tuple[slice, ...]]:

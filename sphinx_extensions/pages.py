@@ -131,17 +131,18 @@ def menu(button: dict, context: dict) -> dict:
     if button["type"] != "group":  # a menu of one
         button = button | {"buttons": [button | {"text": button["tooltip"]}]}
     entries = [dict(entry) for entry in button["buttons"]]
+    notebook = "kernelspec" in (context.get("meta") or {})
+    words = {
+        "download-notebook-button": "Notebook with its results (.ipynb)",
+        "download-source-button": f"{'Notebook' if notebook else 'Text'} of this page (.md)",
+        "download-pdf-button": "Print, or save as PDF",
+    }
     for entry in entries:
-        if entry.get("label") in ("download-source-button", "download-notebook-button"):
+        label = entry.get("label")
+        entry["words"] = words.get(label)
+        if label in ("download-notebook-button", "download-source-button"):
             entry["file"] = entry["url"].rpartition("/")[2]
-        if entry.get("label") == "download-notebook-button":
-            entry["words"] = "Notebook with its results (.ipynb)"
-        elif entry.get("label") == "download-source-button":
-            notebook = "kernelspec" in (context.get("meta") or {})
-            entry["words"] = f"{'Notebook' if notebook else 'Text'} of this page (.md)"
-            entry["note"] = RUN if notebook else ""
-        elif entry.get("label") == "download-pdf-button":
-            entry["words"] = "Print, or save as PDF"
+        entry["note"] = RUN if notebook and label == "download-source-button" else ""
     return button | {"buttons": entries}
 
 

@@ -68,8 +68,7 @@ for (const menu of all(".menu"))
     menu.querySelector("summary").focus();
   });
 
-// ---- The heading that is read, in the table of contents
-// --------------------------------------------------------------
+// ---- The heading that is read, in the table of contents ---------------------------------------------------------
 
 const entries = new Map(all("#pst-page-toc-nav a[href^='#']").map((link) => [link.hash.slice(1), link]));
 const reading = new IntersectionObserver(
@@ -90,8 +89,7 @@ for (const id of entries.keys()) {
   reading.observe(place?.querySelector("h1, h2, h3, h4") ?? place);
 }
 
-// ---- What scrolls can be reached by keyboard
-// ---------------------------------------------------------------------------
+// ---- What scrolls can be reached by keyboard --------------------------------------------------------------------
 
 // What comes near is looked at first, the rest in slices: a browser that must measure all of a chapter at once is
 // silent for a second.
@@ -133,8 +131,7 @@ addEventListener("load", measure);
 addEventListener("resize", measure);
 document.fonts.addEventListener("loadingdone", measure);
 
-// ---- The place that the address names
-// -----------------------------------------------------------------------------------
+// ---- The place that the address names ---------------------------------------------------------------------------
 
 // A widget's link has its state after its name, which browsers do not know; and what has grown above a place has moved
 // it, where browsers have no scroll anchoring. So it is gone to once all stands, unless the reader has moved on.
@@ -150,8 +147,7 @@ if (location.hash && performance.getEntriesByType("navigation")[0]?.type === "na
   addEventListener("load", () => document.fonts.ready.then(arrive));
 }
 
-// ---- What was searched for
-// ---------------------------------------------------------------------------------------------
+// ---- What was searched for --------------------------------------------------------------------------------------
 
 /** Marks words on the page, and shows a place of the rarest: one that is seen, else one in a fold, which it opens. */
 function show(words) {
@@ -195,8 +191,7 @@ if (article) {
   if (sought) addEventListener("DOMContentLoaded", () => show(sought.split(" ")));
 }
 
-// ---- Copying: formulas as TeX, a derivation line by line
-// --------------------------------------------------------------------
+// ---- Copying: formulas as TeX, a derivation line by line --------------------------------------------------------
 
 const tex = (formula) => {
   const mark = formula.getAttribute("display") === "block" ? "$$" : "$";
@@ -230,8 +225,7 @@ addEventListener("copy", (event) => {
   event.preventDefault();
 });
 
-// ---- Paper
-// ---------------------------------------------------------------------------------------------------------------
+// ---- Paper ------------------------------------------------------------------------------------------------------
 
 // It is light, whatever the screen is; and a fold on paper cannot be opened.
 let theme, closed;
