@@ -268,6 +268,11 @@ def test_products_are_printed_as_people_write_them_in_latex_and_in_mathml(expr, 
     assert letters, "MathML prints the same letters"
 
 
+def test_a_word_is_no_product_of_letters():
+    assert latex(sp.Symbol("scaled") * alpha) == r"\alpha \text{scaled}"
+    assert latex(sp.Symbol("M_max")) == r"M_{\text{max}}"
+
+
 def test_mathml_lists_factors_in_the_order_of_latex():
     for formula in catalogue().values():
         marked = MathML({"w", "v", "s", "alpha", "tau"})._print(formula.expression).toxml()
