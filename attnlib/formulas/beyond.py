@@ -1,6 +1,6 @@
 """One ingredient changed at a time (chapter 10); scores are logarithms of precisions here, at temperature 1."""
 
-from sympy import Max, Rational, Symbol, exp, log, sign
+from sympy import Abs, Max, Rational, Symbol, exp, log, sign
 
 from attnlib.formulas.formula import Formula
 from attnlib.formulas.likelihood import answer
@@ -9,7 +9,7 @@ from attnlib.formulas.transport import gini_mass
 
 order = declare(Symbol("gamma", positive=True), "order of the evenness")
 freedom = declare(Symbol("delta", positive=True), "degrees of freedom")
-absent = declare(Symbol("s_0", real=True), "score of a key that is not there")
+absent = declare(Symbol("s0", real=True), "score of a key that is not there")
 log_likelihood = declare(Symbol("L", real=True), "log-likelihood")
 slope = declare(Symbol("L'", real=True), "slope of the log-likelihood")
 
@@ -30,6 +30,18 @@ mass_of_order = Formula(
     gini_mass.letter,
     over_keys(Max(0, (order - 1) * s[j] - nu) ** (1 / (order - 1))),
     "It falls with ν; the weights sum to one at one ν.",
+)
+gaussian_log_likelihood = Formula(
+    "log-likelihood by Gaussian noise",
+    log_likelihood,
+    -kappa / 2 * over_keys(exp(s[j]) * (x - v[j]) ** 2),
+    "Up to a constant; a far value costs the square of its distance.",
+)
+laplace_log_likelihood = Formula(
+    "log-likelihood by Laplace noise",
+    log_likelihood,
+    -kappa * over_keys(exp(s[j]) * Abs(x - v[j])),
+    "Up to a constant; a far value costs its distance.",
 )
 laplace_slope = Formula(
     "slope of the log-likelihood by Laplace noise",

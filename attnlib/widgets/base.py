@@ -25,7 +25,7 @@ def _source(name: str) -> str:
     return resources.files("attnlib.widgets").joinpath(name).read_text("utf-8")
 
 
-_COMMENT_LINES = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)
+_NO_CODE = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n|^ +", re.MULTILINE)  # comments and indentation
 _IMPORT = re.compile(r'^import\s+\{([^}]*)\}\s+from\s+"([^"]+)";\n', re.MULTILINE)
 
 
@@ -53,7 +53,7 @@ def _script(kind: str, laws: tuple[Law, ...]) -> str:
         if twice := declared_names(text) & frozenset().union(*map(declared_names, scripts[:number])):
             raise ValueError(f"{list(parts)[number]} declares again {', '.join(sorted(twice))}")
     text = re.sub(r"^export (?=(?:async )?(?:const|function)\b)", "", "\n".join(scripts), flags=re.MULTILINE)
-    return _COMMENT_LINES.sub("", text)  # a page loads the code alone
+    return _NO_CODE.sub("", text)  # a page loads the code alone
 
 
 def _letters(formulas: tuple[Formula, ...]) -> list[list[str]]:
@@ -128,19 +128,27 @@ class Quantity(traitlets.TraitType):
         return "[{low}, {high}]".format(**self.metadata["quantity"])
 
 
-class Switch(Quantity):
-    """A quantity that is 0 or 1: off or on."""
+class Choice(Quantity):
+    """A quantity that is the number, from 0 on, of one of a few things, which `choices` names."""
 
-    def __init__(self, default: int = 0, *, label: str = "", symbol: str | None = None):
-        super().__init__(float(default), low=0, high=1, step=1, label=label, symbol=symbol)
-        self.metadata["quantity"]["switch"] = True
+    def __init__(self, *choices: str, default: int = 0, label: str = "", symbol: str | None = None):
+        super().__init__(float(default), low=0, high=len(choices) - 1, step=1, label=label, symbol=symbol)
+        self.metadata["quantity"]["choices"] = choices
 
     def _fits(self, array):
-        return (array == 0) | (array == 1)
+        return np.isin(array, range(len(self.metadata["quantity"]["choices"])))
 
     @property
     def _reach(self):
-        return "{0, 1}"
+        return "{" + ", ".join(map(str, range(len(self.metadata["quantity"]["choices"])))) + "}"
+
+
+class Switch(Choice):
+    """A quantity that is 0 or 1: off or on."""
+
+    def __init__(self, default: int = 0, *, label: str = "", symbol: str | None = None):
+        super().__init__("off", "on", default=default, label=label, symbol=symbol)
+        self.metadata["quantity"]["switch"] = True
 
 
 def _frozen(value):
@@ -152,7 +160,7 @@ class Widget(anywidget.AnyWidget):
     """The base of the book's widgets.
 
     A subclass names its kind (its front end is `kind.js`), its title, the laws that it runs and, of these, the formulas
-    that it shows; it declares its inputs as `Quantity` and `Switch` traits, and implements `results`, `draw` and
+    that it shows; it declares its inputs as `Quantity`, `Switch` and `Choice` traits, and implements `results`, `draw` and
     `describe`.  The equations and their legend are read from the formulas.
 
     Parameters

@@ -51,7 +51,7 @@ export function show(number) {
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const deep = (value, leaf) => (Array.isArray(value) ? value.map((part) => deep(part, leaf)) : leaf(value));
 const clamp = (value, { low, high }) => Math.min(high, Math.max(low, value));
-const fit = (value, quantity) => (quantity.switch ? Number(value > 0) : clamp(value, quantity));
+const fit = (value, quantity) => (quantity.choices ? Math.round(clamp(value, quantity)) : clamp(value, quantity));
 
 /** The model that a page without a kernel gives to `render`: the part of anywidget's interface that widgets use. */
 class PageModel {
@@ -413,14 +413,30 @@ export function triangle(title) {
   return { ...frame, pointOf };
 }
 
+/** A choice among a few, as radio buttons: its row, and what shows the value. */
+function choose(name, { label, choices, symbol = name }, change) {
+  const group = `${Math.random()}`; // of this view alone
+  const inputs = choices.map((_, value) => {
+    const input = html("input", { type: "radio", name: group, "data-symbol": name, ...OWN_KEYS });
+    input.addEventListener("input", () => change({ [name]: value }));
+    return input;
+  });
+  const rows = choices.map((choice, value) =>
+    html("label", { class: "switch" }, inputs[value], html("span", { "data-symbol": symbol }, choice)),
+  );
+  const show = (value) => (inputs[value].checked = true);
+  return { name, show, row: html("fieldset", {}, html("legend", {}, label), ...rows) };
+}
+
 /**
  * Builds a widget in `el`: pictures, controls, what is seen in a line of words; formula, numbers, presets.
  * `build({ state, change, replace })` returns { panels, update(state, results) }; `compute(state, constants)` runs
  * the laws, with the numbers that Python has too;
  * `columns` and `describe` say the results in numbers and words: a row for each key, or for each of
  * `columns.rows`, `plain` if these have no colour.
- * `follow(name, value)`, if `build` returns it, gives what else changes when the reader moves a slider; `more` goes
- * below, and `stop` ends what still runs when the widget goes.
+ * `follow(name, value)`, if `build` returns it, gives what else changes when the reader moves a slider;
+ * `needless(state)` gives what is hidden: names of quantities, and numbers of formulas, as text; `more` goes below,
+ * and `stop` ends what still runs when the widget goes.
  */
 export function mount({ model, el, compute, build, columns, describe }) {
   const quantities = model.get("_quantities");
@@ -448,7 +464,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
 
   const replace = (name, key, part) =>
     change({ [name]: state()[name].map((old, other) => (other === key ? part : old)) });
-  const { panels, update: draw, follow, more = [], stop } = build({ state, change, replace, model });
+  const { panels, update: draw, follow, needless, more = [], stop } = build({ state, change, replace, model });
   for (const node of more)
     for (const control of node.querySelectorAll("button, input, select")) fill(control, OWN_KEYS, []);
   const meanings = Object.fromEntries(model.get("_legend").map(([name, , text]) => [name, text]));
@@ -457,6 +473,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
     .map(([name, quantity]) => {
       const { label, low, high, step, logarithmic, symbol = name } = quantity;
       const binary = quantity.switch;
+      if (quantity.choices && !binary) return choose(name, quantity, change);
       const to = (value) => (logarithmic ? Math.log2(value) : value);
       const input = html("input", {
         type: binary ? "checkbox" : "range",
@@ -464,7 +481,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
         ...OWN_KEYS,
         "data-symbol": name,
         // Who does not see the legend hears what the letter stands for.
-        ...(label.length === 1 && symbol in meanings ? { "aria-label": `${meanings[symbol]} ${label}` } : {}),
+        ...(label.length < 3 && symbol in meanings ? { "aria-label": `${meanings[symbol]} ${label}` } : {}),
       });
       // A screen reader hears the slider's own value.
       const output = html("span", { class: "reading", "aria-hidden": "true" });
@@ -522,13 +539,15 @@ export function mount({ model, el, compute, build, columns, describe }) {
   );
   const numbers = html("div", { class: "numbers" }, table);
   // A letter that marks something is pressed; the others are explained.
-  for (const [symbol, letter, text] of model.get("_legend")) {
+  const letters = model.get("_legend").map(([symbol, letter, text]) => {
+    const within = [...formula.querySelectorAll(`[data-symbol="${symbol}"]`)];
     const marks = [stage, numbers].some((part) => part.querySelector(`[data-symbol="${symbol}"]`));
     const press = { type: "button", ...OWN_KEYS, "aria-pressed": "false", "data-symbol": symbol };
-    legend.append(html(marks ? "button" : "span", marks ? press : {}, html("i", {}, letter), ` ${text}`));
-    if (!marks)
-      for (const node of formula.querySelectorAll(`[data-symbol="${symbol}"]`)) node.removeAttribute("data-symbol");
-  }
+    const entry = html(marks ? "button" : "span", marks ? press : {}, html("i", {}, letter), ` ${text}`);
+    legend.append(entry);
+    if (!marks) for (const node of within) node.removeAttribute("data-symbol");
+    return [entry, within.map((node) => node.closest("math"))];
+  });
   // On paper a widget says where it moves.
   const address = html("div", { class: "address" });
   root.append(stage, status, formula, legend, numbers, ...(presets.firstChild ? [presets] : []), address);
@@ -546,7 +565,17 @@ export function mount({ model, el, compute, build, columns, describe }) {
     const now = state();
     const results = compute(now, model.get("_constants"));
     draw(now, results);
-    for (const slider of sliders) slider.show(now[slider.name]);
+    const idle = needless?.(now) ?? [];
+    for (const { name, show, row } of sliders) {
+      show(now[name]);
+      row.toggleAttribute("hidden", idle.includes(name));
+    }
+    [...formula.children].forEach((equation, place) => equation.toggleAttribute("hidden", idle.includes(`${place}`)));
+    for (const [entry, equations] of letters)
+      entry.toggleAttribute(
+        "hidden",
+        equations.every((equation) => equation.hasAttribute("hidden")),
+      );
     columns.of(now, results).forEach((numbers, row) =>
       numbers.forEach((number, column) => {
         const cell = rows[row].cells[column];
