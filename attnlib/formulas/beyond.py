@@ -1,6 +1,6 @@
 """One ingredient changed at a time (chapter 10); scores are logarithms of precisions here, at temperature 1."""
 
-from sympy import Abs, Max, Rational, Symbol, exp, log, sign
+from sympy import Abs, Max, Symbol, exp, log, sign
 
 from attnlib.formulas.formula import Formula
 from attnlib.formulas.likelihood import answer
@@ -46,13 +46,13 @@ laplace_log_likelihood = Formula(
 laplace_slope = Formula(
     "slope of the log-likelihood by Laplace noise",
     slope,
-    over_keys(Weight(j, 1) * sign(v[j] - x)),
+    -over_keys(Weight(j, 1) * sign(x - v[j])),
     "In units of all precision: the weight of the values above, less that of the values below.",
 )
 student_log_likelihood = Formula(
     "log-likelihood by Student's noise",
     log_likelihood,
-    -(freedom + 1) * Rational(1, 2) * over_keys(log(1 + kappa * exp(s[j]) * (x - v[j]) ** 2 / freedom)),
+    -(over_keys(log(1 + kappa * exp(s[j]) * (x - v[j]) ** 2 / freedom)) * (freedom + 1)) / 2,
     "Up to a constant; far values cost the logarithm of their distance, not its square.",
 )
 student_slope = Formula(

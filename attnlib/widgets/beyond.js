@@ -180,7 +180,8 @@ function build({ state, replace }) {
       if (nu !== undefined) {
         const line = span(200, -4.4, 4.4);
         const along = ordered(above, line.length, line, nu).weights;
-        put(law, { d: polyline(line.map((score, step) => left.to([score, Math.min(2, along[step])]))) });
+        const below = line.filter((_, step) => along[step] <= 1);
+        put(law, { d: polyline(below.map((score, step) => left.to([score, along[step]]))) });
       }
       const spot = (place) => right.to([place, Math.max(FLOOR, height(place))]);
       put(answer, { transform: translation(spot(best)) });
@@ -190,7 +191,9 @@ function build({ state, replace }) {
         put(mark, { cx, cy, display: which < local.length ? "inline" : "none" });
       });
       placeWeights(scores, weights);
-      separate(values.map((value) => right.to([value, row]))).forEach(([cx, cy], key) => {
+      const marked = way === "absent" ? [0, ...values] : values; // key 0 is the absent one
+      const spots = separate(marked.map((value) => right.to([value, row]))).slice(-values.length);
+      spots.forEach(([cx, cy], key) => {
         const { ring, spoke, share, value } = keys[key];
         value.place([cx, cy]);
         put(share, { cx, cy, r: halo(weights[key], 9, 28) });
@@ -199,11 +202,12 @@ function build({ state, replace }) {
         const [x, y] = left.to([scores[key], soft[key]]);
         put(ring, { cx: x, cy: y });
       });
+      const tips = scores.map((score, key) => left.to([score, weights[key]]));
       const tip = left.to([absent, rest]);
       connect(stem, left.to([absent, 0]), tip);
       connect(spoke, right.to([0, row]), spot(best));
       put(spoke, { "stroke-width": 12 * rest });
-      put(zeros[0], { transform: translation(tip) });
+      put(zeros[0], { transform: translation(separate([...tips, tip]).at(-1)) });
       put(zeros[1], { transform: translation(right.to([0, row])) });
       seen([scale, curve], noisy);
       seen([law], way === "evenness");
@@ -232,12 +236,13 @@ function describe(state, { way, mean, weights, answer, optima: local, rest }) {
   const both = `The answer is ${show(answer)}, softmax’s ${show(mean)}.`;
   const none = weights.filter((weight) => weight === 0).length;
   const level = likelihood(state);
-  const other = local.map((place) => `${show(place)}, less likely by ${show(level(answer) - level(place))} nats`);
+  const less = (place) => `${show(place)}, less likely by ${show(level(answer) - level(place))} nats`;
+  const others = `${local.length > 1 ? "Other optima are" : "Another optimum is"} at ${local.map(less).join("; ")}.`;
   return {
-    evenness: `${none || "None"} of ${weights.length} keys ${none === 1 ? "has" : "have"} exactly no weight. ${both}`,
-    gaussian: `Gaussian noise is what softmax stands for: the answer is the mean, ${show(mean)}.`,
-    laplace: `The answer is the median by weight, ${show(answer)}; softmax’s mean is ${show(mean)}.`,
-    student: `${both} ${other.length ? `Other optima: ${other.join("; ")}.` : "There is no other optimum."}`,
+    evenness: `γ = ${show(state.order)}: ${none || "none"} of ${weights.length} keys ${none > 1 ? "have" : "has"} exactly no weight. ${both}`,
+    gaussian: `The answer is the mean by weight, as softmax has it: ${show(mean)}.`,
+    laplace: `The answer is the median by weight, ${show(answer)}; softmax’s is the mean, ${show(mean)}.`,
+    student: `${both} ${local.length ? others : "There is no other optimum."}`,
     absent: `The keys hold ${show(1 - rest)}, the absent key ${show(rest)}. ${both}`,
   }[way];
 }

@@ -77,14 +77,14 @@ class Alternatives(Widget):
         formulas.weighted_mean,
     )
 
-    ingredient = Choice("evenness", "noise", "a key that is absent", label="What is changed")
+    ingredient = Choice("evenness", "noise", "an absent key", label="What is changed")
     noise = Choice("Gaussian", "Laplace", "Student’s t", label="Noise")
     order = Quantity(1.5, low=1, high=2, label="γ", symbol="gamma")
     freedom = Quantity(3.0, low=1, high=30, label="δ", symbol="delta")
     kappa = Quantity(1.0, low=1 / 64, high=64, label="κ", logarithmic=True)
     absent = Quantity(0.0, low=-4, high=4, label="s₀", symbol="s0")
-    scores = Quantity([2.0, 1.0, 0.5, -0.5, -1.5], low=-3, high=3, per_key=True)
-    values = Quantity([1.0, 0.5, 1.5, -2.5, 0.0], low=-3, high=3, per_key=True)
+    scores = Quantity([2.0, 1.4, 0.6, 0.0, -1.0], low=-3, high=3, per_key=True)
+    values = Quantity([1.2, 0.6, 1.8, -2.5, -0.7], low=-3, high=3, per_key=True)
 
     @property
     def way(self):

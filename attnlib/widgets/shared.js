@@ -422,7 +422,7 @@ function choose(name, { label, choices, symbol = name }, change) {
     return input;
   });
   const rows = choices.map((choice, value) =>
-    html("label", { class: "switch" }, inputs[value], html("span", { "data-symbol": symbol }, choice)),
+    html("label", {}, inputs[value], html("span", { "data-symbol": symbol }, choice)),
   );
   const show = (value) => (inputs[value].checked = true);
   return { name, show, row: html("fieldset", {}, html("legend", {}, label), ...rows) };
