@@ -45,6 +45,16 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# Makes the choices of a widget by which a control of it is shown.
+UNCOVER = """(control) => {
+    const radios = [...control.closest(".controls").querySelectorAll("input[type=radio]")];
+    for (const first of radios)
+        for (const second of radios)
+            if (!control.offsetParent) {
+                first.click();
+                second.click();
+            }
+}"""
 # For a browser without a log: keeps what a page logs, its errors, and which files did not load.
 LISTEN = """<script>
 window.heard = [];

@@ -34,7 +34,8 @@ def sample(law, rng):
         if argument in (n, d):
             return count if argument == n else width
         if not isinstance(argument, sp.IndexedBase):
-            return float(rng.uniform(0.2, 1 if str(argument) in ("U1", "x1", "x2") else 3))  # these are below one
+            low, high = {"U1": (0.2, 1), "x1": (0.2, 1), "x2": (0.2, 1), "gamma": (1.2, 2)}.get(str(argument), (0.2, 3))
+            return float(rng.uniform(low, high))
         shape = [width if index == c else count for index in indices[argument]]
         return (rng.dirichlet(np.ones(count)) if argument[i].is_positive else rng.normal(size=shape)).tolist()
 

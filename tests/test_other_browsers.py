@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from browsers import Firefox, WebKit
+from conftest import UNCOVER
 
 from attnlib.widgets import widget_classes
 
@@ -39,10 +40,11 @@ SLIDERS = """(name) => [...document.querySelectorAll(`#${name} .controls input[t
     (slider) => slider.dataset.symbol)"""
 TRACK = """(name, key) => {
     const slider = document.querySelector(`#${name} .controls input[data-symbol=${key}]`);
+    (UNCOVER)(slider);
     slider.scrollIntoView({ block: "center", behavior: "instant" });
     const { left, width, top, height } = slider.getBoundingClientRect();
     return [left, width, top + height / 2];
-}"""
+}""".replace("UNCOVER", UNCOVER)
 CHANGES = f"(name, key, value) => ({STATE})(name)[key] !== value"
 LOWEST = "(name, key) => document.getElementById(name).model.get('_quantities')[key].low"
 # Where the named thing is, below the top of the window, when the address has been followed.

@@ -252,7 +252,7 @@ def test_keys_that_a_control_uses_do_not_reach_its_host(plane):
 def test_a_letter_of_the_formula_is_pressed_to_mark_the_picture(laptop, server, widgets):
     for page, name in widgets:
         tab, widget = opened(laptop, server, page, name)
-        letter = widget.locator("math [data-symbol]").last
+        letter = widget.locator("math [data-symbol]:visible").last
         symbol = letter.get_attribute("data-symbol")
         button = widget.locator(f".legend [data-symbol='{symbol}']")
         letter.click()

@@ -11,10 +11,11 @@ from importlib import resources
 import numpy as np
 import pytest
 import traitlets
+from conftest import UNCOVER
 
 from attnlib.widgets import QueryPlane, VarianceAgainstScore, static_files, widget_classes
 from attnlib.widgets.__main__ import page as page_of
-from attnlib.widgets.base import Quantity, Switch, Widget
+from attnlib.widgets.base import Choice, Quantity, Switch, Widget
 
 CLASSES = widget_classes()
 
@@ -29,7 +30,7 @@ def quantities(cls, dimensions=None):
 def first_slider(kind):
     """The name of the widget's first slider, and its ends."""
     sliders = quantities(CLASSES[kind], 0).items()
-    return next((name, quantity["low"], quantity["high"]) for name, quantity in sliders if "switch" not in quantity)
+    return next((name, quantity["low"], quantity["high"]) for name, quantity in sliders if "choices" not in quantity)
 
 
 def test_every_widget_stands_on_a_page(places):
@@ -92,8 +93,8 @@ def random_states(cls, count):
             value = rng.uniform(low, high, size=np.shape(getattr(cls, key).default()))
             if "logarithmic" in quantity:
                 value = low * (high / low) ** rng.uniform()
-            elif "switch" in quantity:
-                value = rng.choice([0.0, 1.0])
+            elif "choices" in quantity:
+                value = rng.choice(len(quantity["choices"]))
             elif number % 2:
                 value = np.round(value, 2)
             inputs[key] = np.asarray(value).tolist()
@@ -195,6 +196,7 @@ def test_sliders_presets_and_reset(kind, open_widget):
     initial = state(widget)
     for slider in widget.locator("input[type=range]").all():
         name = slider.get_attribute("data-symbol")
+        slider.evaluate(UNCOVER)
         slider.focus()
         tab.keyboard.press("End")
         high = cls.class_traits()[name].metadata["quantity"]["high"]
@@ -292,7 +294,7 @@ def test_symbols_and_marks_light_each_other(kind, open_widget):
     tab, widget = open_widget(kind)
     lit = widget.locator(".panels .lit")
     assert lit.count() == 0
-    buttons = widget.locator(".legend button").all()
+    buttons = widget.locator(".legend button:visible").all()
     assert len(buttons) >= 3
     for button in buttons:
         symbol = button.get_attribute("data-symbol")
@@ -477,15 +479,20 @@ def test_a_value_cannot_be_changed_in_place():
     assert plane.query == (1.0, 2.0) and plane.key == ((0.0, 0.0), (0.0, 0.0))
 
 
-def test_a_switch_is_on_or_off():
+def test_a_switch_is_on_or_off_and_a_choice_is_the_number_of_one_thing():
     class Lamp(traitlets.HasTraits):
         lit = Switch(1, label="lit")
+        hue = Choice("red", "green", "blue", default=2, label="hue")
         brightness = Quantity(0.0, low=0, high=1, step=1, label="how bright")  # its one step does not make it a switch
 
     lamp = Lamp(lit=0, brightness=0.5)
     assert quantities(Lamp)["lit"]["switch"] and "switch" not in quantities(Lamp)["brightness"]
     with pytest.raises(traitlets.TraitError, match=r"lit must be a number within \{0, 1\}; got 0.5"):
         lamp.lit = 0.5
+    assert lamp.hue == 2 and "switch" not in quantities(Lamp)["hue"]
+    for wrong in (0.5, 3, -1, "red"):
+        with pytest.raises(traitlets.TraitError, match=rf"hue must be a number within \{{0, 1, 2\}}; got '?{wrong}"):
+            lamp.hue = wrong
 
 
 def test_a_widget_shows_only_what_it_runs():
