@@ -175,11 +175,11 @@ def whole(name: str, value: Any) -> int:
     return result
 
 
-def require_temperature(xp: Any, dtype: Any, temperature: Any) -> float:
+def require_temperature(xp: Any, dtype: Any, temperature: Any, name: str = "temperature") -> float:
     """Return the temperature as a number, once it is known to be above zero in the dtype that divides by it."""
-    temperature, limits = number("temperature", temperature, above_zero=True), xp.finfo(dtype)
+    temperature, limits = number(name, temperature, above_zero=True), xp.finfo(dtype)
     if not float(limits.smallest_normal) <= temperature <= float(limits.max):
-        raise ValueError(f"temperature must be a finite number above zero in {limits.dtype}; got {temperature}")
+        raise ValueError(f"{name} must be a finite number above zero in {limits.dtype}; got {temperature}")
     return temperature
 
 

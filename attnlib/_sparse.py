@@ -1,0 +1,39 @@
+"""The gradient of `sparsemax` and `entmax` in closed form. Imported for a caller who has tensors."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+class Weights(torch.autograd.Function):
+    """Weights p that a search finds in scores along the last axis, and their Jacobian, (diag r - r r' / sum r) / T.
+
+    r = p^(2 - alpha) on the support. The Jacobian is symmetric, so that it serves both modes of differentiation.
+    """
+
+    @staticmethod
+    def forward(scores: torch.Tensor, search: Callable, alpha: float, temperature: float) -> torch.Tensor:
+        return search(scores)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
+        ctx.save_for_backward(output)
+        ctx.save_for_forward(output)
+        ctx.options = inputs[2:]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple:
+        return _product(*ctx.saved_tensors, gradient, *ctx.options), None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: torch.Tensor, *_: None) -> torch.Tensor:
+        return _product(*ctx.saved_tensors, tangent, *ctx.options)
+
+
+def _product(p: torch.Tensor, vector: torch.Tensor, alpha: float, temperature: float) -> torch.Tensor:
+    support = p > 0
+    r = torch.where(support, torch.where(support, p, 1.0) ** (2 - alpha), 0.0)
+    total = r.sum(-1, keepdim=True)
+    mean = (r * vector).sum(-1, keepdim=True) / torch.where(total > 0, total, 1.0)
+    return r * (vector - mean) / temperature
