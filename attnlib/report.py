@@ -1,5 +1,6 @@
 """What a cell found, set like the page: a sentence or a small table in place of printed columns."""
 
+import re
 from collections.abc import Iterable
 
 from IPython.display import Markdown
@@ -19,6 +20,8 @@ def say(*sentences: str) -> Markdown:
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Markdown:
     """A small table; numbers come as text, so that who makes it says how many digits count.
 
+    Numbers stand to the right; a column that has words in it, to the left.
+
     Examples
     --------
     >>> print(table(["$n$", "weight"], [[2, "0.5"]]).data)
@@ -26,10 +29,14 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Markdown:
     |--:|--:|
     | 2 | 0.5 |
     """
-    columns = list(head)
-    lines = [columns, *rows]
+    lines = [list(head), *map(list, rows)]
     text = [f"| {' | '.join(map(str, line))} |" for line in lines]
-    return Markdown("\n".join([text[0], f"|{'--:|' * len(columns)}", *text[1:]]))
+    columns = zip(*lines[1:], strict=True)
+    words = [
+        any(re.search(r"[^\W\d_]{4}", re.sub(r"\{cite.*`", "", str(cell))) for cell in column) for column in columns
+    ]
+    rule = "".join(":--|" if left else "--:|" for left in words)
+    return Markdown("\n".join([text[0], f"|{rule}", *text[1:]]))
 
 
 def power(number: float) -> str:
