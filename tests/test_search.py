@@ -51,7 +51,12 @@ def test_words(text, words):
         ("multi-head", "01-layer.html"),
         ("sink", "02-likelihood.html"),
         ("softmax-one", "02-likelihood.html"),
-        ("entmax", "04-transport.html"),
+        ("entmax", "10-beyond.html"),
+        ("linear attention", "10-beyond.html"),
+        ("Hopfield", "10-beyond.html"),
+        ("several heads", "10-beyond.html"),
+        ("RoPE", "10-beyond.html"),
+        ("attention sink", "10-beyond.html"),
     ],
 )
 def test_the_chapter_on_it_comes_first(tab, server, query, chapter):
