@@ -24,11 +24,13 @@ class Weights(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple:
-        return _product(*ctx.saved_tensors, gradient, *ctx.options), None, None, None
+        (p,) = ctx.saved_tensors
+        return _product(p, gradient, *ctx.options), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, tangent: torch.Tensor, *_: None) -> torch.Tensor:
-        return _product(*ctx.saved_tensors, tangent, *ctx.options)
+        (p,) = ctx.saved_tensors
+        return _product(p, tangent, *ctx.options)
 
 
 def _product(p: torch.Tensor, vector: torch.Tensor, alpha: float, temperature: float) -> torch.Tensor:

@@ -1,8 +1,7 @@
 """The alternatives to softmax attention, one ingredient changed at a time: the regulariser (`sparsemax`, `entmax`), the
-noise of the values (`laplace_value`, `student_t_value`), the score (`gaussian_kernel_scores`, `soft_cap`, `rotate`), the
-link from scores to weights (`linear_attention`), the prior (`sink`).
-
-Masks, dtypes and devices are as in `attnlib.layer`; a score of -inf marks a key that is not read, as a mask does.
+noise of the values (`laplace_value`, `student_t_value`), the score (`gaussian_kernel_scores`, `soft_cap`, `rotate`),
+the link from scores to weights (`linear_attention`), the prior (`sink`). Arrays and masks are as in `attnlib.layer`; a
+score of -inf marks a key that is not read.
 """
 
 import functools
@@ -53,7 +52,7 @@ _ITERATIONS = 1000
 
 
 class StudentT(NamedTuple):
-    """The likeliest answer under Student-t noise, of shape (..., dv), and the log density of all readings, (...)."""
+    """What readings with Student-t noise say: the likeliest answer, (..., dv), and their log density, (...)."""
 
     mean: Array
     log_likelihood: Array
@@ -61,7 +60,39 @@ class StudentT(NamedTuple):
 
 @own_arithmetic
 def sparsemax(scores: ArrayLike, *, temperature: float = 1.0, mask: ArrayLike | None = None, axis: int = -1) -> Array:
-    """Turn scores into weights, of which those of low scores are zero: `entmax` with alpha = 2."""
+    """Turn scores into the weights nearest to them, of which those of low scores are zero.
+
+    p is the point of the simplex that minimises -sum_i p_i s_i + temperature / 2 * sum_i p_i^2, and so the one nearest
+    to s / temperature: `entmax` with alpha = 2.
+
+    Parameters
+    ----------
+    scores, temperature, mask, axis
+        As for `attnlib.layer.softmax`.
+
+    Returns
+    -------
+    array, shape of `scores`
+        p_i = max(s_i / temperature - t, 0), with the t for which they sum to one along `axis`. The same for scores +
+        constant. All weight is on one key if and only if it is ahead of every other by at least one temperature. All
+        zero where no key is left. Derivatives in torch as for `entmax`.
+
+    Raises
+    ------
+    ValueError
+        As `attnlib.layer.softmax`.
+
+    Examples
+    --------
+    t = (1.2 + 1 - 1) / 2 = 0.6, and the third key is below it:
+
+    >>> sparsemax([1.2, 1.0, 0.0]).round(6)
+    array([0.6, 0.4, 0. ])
+
+    References
+    ----------
+    Martins and Astudillo (2016); the search is Michelot's (1986), which sorts nothing.
+    """
     return _entmax(scores, 2.0, temperature, mask, axis)
 
 
@@ -74,7 +105,46 @@ def entmax(
     mask: ArrayLike | None = None,
     axis: int = -1,
 ) -> Array:
-    """Turn scores into weights that may be zero."""
+    """Turn scores into weights between those of softmax, alpha = 1, and of sparsemax, alpha = 2, or sparser still.
+
+    p is the point of the simplex that maximises sum_i p_i s_i / temperature + H(p), where
+    H(p) = sum_i (p_i - p_i^alpha) / (alpha (alpha - 1)) is Tsallis' entropy, for alpha = 1 Shannon's.
+
+    Parameters
+    ----------
+    scores, temperature, mask, axis
+        As for `attnlib.layer.softmax`.
+    alpha : float
+        Finite, at least 1.
+
+    Returns
+    -------
+    array, shape of `scores`
+        p_i = max((alpha - 1) s_i / temperature - t, 0)^(1 / (alpha - 1)), with the t for which they sum to one along
+        `axis`. The same for scores + constant. All weight is on one key if and only if it is ahead of every other by
+        at least temperature / (alpha - 1). All zero where no key is left.
+
+        In torch the Jacobian is the closed one, (diag r - r r' / sum r) / temperature with r = p^(2 - alpha) on the
+        support, backward, forward and differentiated in turn; a key at the edge of the support counts as outside.
+        `torch.compile` breaks its graph here, as the search looks at the data.
+
+    Raises
+    ------
+    ValueError
+        If `alpha` is below 1, and as `attnlib.layer.softmax`.
+
+    Examples
+    --------
+    For alpha = 1.5 weights are squares of s / 2 - t. With t = -0.6 they are 0.8^2 and 0.6^2, and the third key, whose
+    s / 2 - t is -0.4, has none:
+
+    >>> entmax([0.4, 0.0, -2.0]).round(6)
+    array([0.64, 0.36, 0.  ])
+
+    References
+    ----------
+    Peters, Niculae and Martins (2019); Tsallis (1988).
+    """
     alpha = number("alpha", alpha)
     if alpha < 1:
         raise ValueError(f"alpha must be at least 1; got {alpha}")
@@ -83,7 +153,48 @@ def entmax(
 
 @own_arithmetic
 def laplace_value(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0, euclidean: bool = False) -> Array:
-    """Find the answer under which readings with Laplace noise are likeliest, a median of the values."""
+    """Find the answer under which readings with Laplace noise are likeliest: a median of the values, not their mean.
+
+    Value i is a reading of the answer m with a density proportional to exp(-kappa theta_i |value_i - m|), where
+    theta_i = exp(alpha * scores_i), and |.| adds up the coordinates' distances, or is Euclidean. So the answer
+    minimises sum_i p_i |value_i - m| with p = softmax(alpha * scores), whatever kappa is.
+
+    Parameters
+    ----------
+    value : array (..., S, dv), real, finite
+        S may be 0. Memory grows with S * dv, and with S^2 if `euclidean`.
+    scores : array (..., S)
+        Finite, or -inf for a key that is not read. Batch dimensions broadcast.
+    alpha : float
+        Finite; negative values trust low scores more.
+    euclidean : bool
+        True for noise without a preferred axis.
+
+    Returns
+    -------
+    array (..., dv)
+        Each coordinate is the weighted median of the values' own, the middle of the interval where several are. If
+        `euclidean`, the geometric median: it turns with the values, and where a whole segment of points is optimal it
+        is one end. Found in float64; less than half of the weight, wherever its values go, never carries it away. Zero
+        where no key is read.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, an argument is outside its range, or a tensor asks for its gradient, which is not given.
+
+    Examples
+    --------
+    Weights 2/7, 2/7, 3/7 reach a half at the second value; the mean is (2 * 0 + 2 * 1 + 3 * 25) / 7 = 11.
+
+    >>> import numpy
+    >>> laplace_value([[0.0], [1.0], [25.0]], numpy.log([2, 2, 3]))
+    array([1.])
+
+    References
+    ----------
+    Laplace (1774); for the geometric median Weiszfeld (1937), and Vardi and Zhang (2000).
+    """
     euclidean = flag("euclidean", euclidean)
     require_no_gradient(value=value, scores=scores)
     xp, dtype, (value, scores) = floats(value=value, scores=scores)
@@ -102,7 +213,53 @@ def student_t_value(
     kappa: float = 1.0,
     start: ArrayLike | None = None,
 ) -> StudentT:
-    """Find the answer under which readings with Student-t noise are likeliest."""
+    """Find the answer under which readings with Student-t noise are likeliest: far values count for less.
+
+    Value i is a reading of the answer m with the multivariate t density in dv coordinates, of `dof` degrees of freedom
+    and squared scale 1 / (kappa theta_i), theta_i = exp(alpha * scores_i). The answer maximises
+    -(dof + dv) / 2 * sum_i log(1 + kappa theta_i |value_i - m|^2 / dof), which may have several local maxima, and kappa
+    does not cancel: it says what is far.
+
+    Parameters
+    ----------
+    value : array (..., S, dv), real, finite
+        S may be 0. Without `start`, memory grows with S^2 dv.
+    scores : array (..., S)
+        Finite, or -inf for a key that is not read. Batch dimensions broadcast.
+    dof : float
+        Finite, above zero. 1 is Cauchy's noise; as it grows, the answer becomes the softmax average.
+    alpha, kappa : float
+        As for `attnlib.likelihood.log_precision`.
+    start : array (..., dv), finite, optional
+        Where to start from. None starts from every value, and from the softmax average.
+
+    Returns
+    -------
+    StudentT
+        mean, (..., dv): an average of the values under weights proportional to omega_i theta_i, with
+        omega_i = (dof + dv) / (dof + kappa theta_i |value_i - mean|^2). From one start it is the stationary point that
+        EM climbs to, as likely as the start or more; without, the likeliest of those that all starts lead to. That
+        no other is likelier is tested, not proved. Found in float64.
+        log_likelihood, (...): the log density of all readings, with its constants. No key read: (0, 0).
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, an argument is outside its range, or a tensor asks for its gradient, which is not given.
+
+    Examples
+    --------
+    Readings 1 and -1. The t density with 3 degrees of freedom is 2 / (pi 3^0.5 (1 + 1/3)^2) = 0.206748 at a distance
+    of 1, and 2 * log(0.206748) = -3.152506:
+
+    >>> found = student_t_value([[1.0], [-1.0]], [0.0, 0.0], dof=3)
+    >>> bool(abs(found.mean[0]) < 1e-12), float(found.log_likelihood.round(6))
+    (True, -3.152506)
+
+    References
+    ----------
+    Lange, Little and Taylor (1989); EM is Dempster, Laird and Rubin's (1980) for this case.
+    """
     given = {"value": value, "scores": scores} | ({} if start is None else {"start": start})
     require_no_gradient(**given)
     dof = number("dof", dof, above_zero=True)
@@ -131,9 +288,11 @@ def student_t_value(
     height = xp.take_along_axis(heights, best, axis=-1)
     mean = xp.take_along_axis(means, xp.broadcast_to(best[..., None], (*best.shape, coordinates)), axis=-2)[..., 0, :]
     half = coordinates / 2
-    constants = _log_gamma_ratio(dof / 2, half) + half * xp.where(logs > -math.inf, logs - math.log(2 * math.pi), 0.0)
+    constants = _log_gamma_ratio(dof / 2, half) + half * (logs - math.log(2 * math.pi))
     constants = xp.sum(xp.where(logs > -math.inf, constants, 0.0), axis=-1)
     likelihood = (dof / 2 + half) * height[..., 0] + constants
+    if xp.any(xp.isnan(likelihood)):
+        raise ValueError("scores must give a log likelihood that float64 can hold; got one beyond its range")
     return StudentT(
         cast(xp, xp.where(read, unit * mean, 0.0), dtype),
         cast(xp, xp.where(read[..., 0], likelihood, 0.0), wide(xp, dtype)),
@@ -142,20 +301,50 @@ def student_t_value(
 
 @own_arithmetic
 def gaussian_kernel_scores(query: ArrayLike, key: ArrayLike) -> Array:
-    """Score every key against every query by their distance, -|query_i - key_j|^2 / 2."""
+    """Score every key against every query by their distance, -sum_c (query_ic - key_jc)^2 / 2.
+
+    Parameters
+    ----------
+    query : array (..., L, d), real, finite
+        d is at least 1; batch dimensions (...) broadcast with those of `key`.
+    key : array (..., S, d), real, finite
+        S may be 0.
+
+    Returns
+    -------
+    array (..., L, S)
+        Not positive, and zero for a key equal to the query. Its softmax at temperature tau weighs keys by a Gaussian
+        kernel of variance tau, and is that of the dot products if all keys have one norm. It is made from differences,
+        with no array (L, S, d), so that vectors near each other and far from zero keep their digits.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, an input is NaN or infinite, or a score is too large for the dtype.
+
+    Examples
+    --------
+    -(0^2 + 0^2) / 2 and -(3^2 + 4^2) / 2:
+
+    >>> gaussian_kernel_scores([[1.0, 0.0]], [[1.0, 0.0], [4.0, 4.0]])
+    array([[  0. , -12.5]])
+
+    References
+    ----------
+    Nadaraya (1964) and Watson (1964): with it, attention is kernel regression.
+    """
     xp, dtype, (query, key) = floats(query=query, key=key)
     _shapes(query, key)
     q, k = (cast(xp, x, wide(xp, dtype)) for x in (query, key))
+    zero = 0.0
     if is_torch_array(q):
-        # The value from the differences, and the gradient from the product, which keeps no array (L, S) for each
+        # The value comes from differences, and the gradient from the product, which keeps no array (L, S) for each
         # coordinate. The centre changes rounding alone.
         centre = xp.sum(k.detach() / max(k.shape[-2], 1), axis=-2, keepdims=True)
         a, b = q - centre, k - centre
         product = a @ b.mT - (xp.sum(a * a, axis=-1)[..., :, None] + xp.sum(b * b, axis=-1)[..., None, :]) / 2
-        result = product - product.detach() - _squares(xp, q.detach(), k.detach()) / 2
-    else:
-        result = _squares(xp, q, k) / -2
-    result = cast(xp, result, dtype)
+        zero, q, k = product - product.detach(), q.detach(), k.detach()
+    result = cast(xp, zero - _squares(xp, q, k) / 2, dtype)
     _require_products(xp, query, key, result)
     return result
 
@@ -170,10 +359,53 @@ def linear_attention(
     mask: ArrayLike | None = None,
     causal: bool = False,
 ) -> Array:
-    """Average the values under weights that are products of features, phi(query_i) . phi(key_j) / sum."""
+    """Average the values under weights that are products of features, phi(query_i) . phi(key_j) / (their sum over j).
+
+    The sums over keys, of phi(key_j) and of phi(key_j) value_j', do not know the query: a state of F (dv + 1) numbers,
+    however many keys there are.
+
+    Parameters
+    ----------
+    query : array (..., L, d), real, finite
+    key : array (..., S, d), real, finite
+        S may be 0.
+    value : array (..., S, dv), real, finite
+        Batch dimensions of the three broadcast.
+    feature_map : function of an array
+        Takes queries (..., L, d), and keys, and gives features (..., L, F) of the same library. It gets 16-bit inputs
+        in float32.
+    mask : boolean array, optional
+        True for a key that may be attended; broadcasts to (..., S).
+    causal : bool
+        Query i may attend key j if and only if j <= i, as in `attnlib.layer.attention`. Queries go in blocks of 128,
+        with 128^2 scores at a time.
+
+    Returns
+    -------
+    array (..., L, dv)
+        What the L * S weights would give, up to rounding. Zero where the weights add up to zero. Features that are not
+        negative give weights that are not, and rows in the convex hull of the values.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, an input is not finite, or the features of a query give a sum that is negative or not
+        finite.
+
+    Examples
+    --------
+    Features are the numbers themselves, so the weights are 3 / (3 + 1) and 1 / (3 + 1), and 3/4 * 8 + 1/4 * 4 = 7:
+
+    >>> linear_attention([[1.0]], [[3.0], [1.0]], [[8.0], [4.0]], feature_map=lambda x: x)
+    array([[7.]])
+
+    References
+    ----------
+    Katharopoulos et al. (2020).
+    """
     causal = flag("causal", causal)
     xp, dtype, arrays = floats(query=query, key=key, value=value)
-    _, (length, _) = _shapes(*arrays)
+    batch, _ = _shapes(*arrays)
     query, key, value = (cast(xp, x, wide(xp, dtype)) for x in arrays)
     require_finite(xp, query=query, key=key, value=value)
     queries, keys = (_features(xp, feature_map, x) for x in (query, key))
@@ -183,7 +415,6 @@ def linear_attention(
             f"got {queries.shape[-1]} and {keys.shape[-1]}"
         )
     if mask is not None:
-        batch = broadcast("batch dimensions of query, key, value", *(tuple(x.shape[:-2]) for x in arrays))
         mask = boolean(xp, mask, (*batch, key.shape[-2]), keys)
         keys = xp.where(mask[..., None], keys, 0.0)
     readings = xp.concat([value, xp.ones_like(value[..., :1])], axis=-1)
@@ -207,7 +438,37 @@ def linear_attention(
 
 @own_arithmetic
 def soft_cap(scores: ArrayLike, cap: float) -> Array:
-    """Keep scores within a range, smoothly: cap * tanh(scores / cap)."""
+    """Keep scores between -cap and cap, without a corner: cap * tanh(scores / cap).
+
+    Parameters
+    ----------
+    scores : array, any shape, real
+        Finite, or -inf for a key that is not read.
+    cap : float
+        Finite, above zero.
+
+    Returns
+    -------
+    array, shape of `scores`
+        Grows with the score, is nearly the score where that is small beside the cap, and stays -inf where it is -inf.
+        Two weights of its softmax differ by a factor of at most exp(2 * cap / temperature).
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN or +inf, or the cap is outside its range.
+
+    Examples
+    --------
+    tanh(0) = 0, tanh(500) = 1:
+
+    >>> soft_cap([0.0, 1000.0, -float("inf")], cap=2)
+    array([  0.,   2., -inf])
+
+    References
+    ----------
+    Bello et al. (2016), Eq. 16; Gemma Team (2024), section 2.
+    """
     xp, dtype, (scores,) = floats(scores=scores)
     cap = require_temperature(xp, wide(xp, dtype), cap, "cap")
     require_scores(xp, scores)
@@ -217,7 +478,41 @@ def soft_cap(scores: ArrayLike, cap: float) -> Array:
 
 @own_arithmetic
 def rotate(vectors: ArrayLike, positions: ArrayLike, *, base: float = 10_000.0) -> Array:
-    """Turn each pair of coordinates by an angle that grows with the position."""
+    """Turn pairs of coordinates by angles that grow with the position (RoPE): pair c by position * base^(-2c / d).
+
+    Parameters
+    ----------
+    vectors : array (..., L, d), real, finite
+        d is even; pair c = 0, ..., d/2 - 1 is coordinates 2c and 2c + 1.
+    positions : array (L,) or (..., L), real, finite
+        Not necessarily whole. Angles are float64, whatever the dtype. Batch dimensions broadcast.
+    base : float
+        Finite, above zero.
+
+    Returns
+    -------
+    array (..., L, d)
+        Each vector keeps its norm, and the product of a query turned by i and a key turned by j depends on the two and
+        j - i alone.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, or an argument is outside its range.
+
+    Examples
+    --------
+    d = 2, so the angle is the position, here a quarter turn and a half turn:
+
+    >>> import numpy
+    >>> rotate([[1.0, 0.0], [1.0, 0.0]], [numpy.pi / 2, numpy.pi]).round(6)
+    array([[ 0.,  1.],
+           [-1.,  0.]])
+
+    References
+    ----------
+    Su et al. (2021), section 3.2.
+    """
     base = number("base", base, above_zero=True)
     xp, dtype, (turned, _) = floats(vectors=vectors, positions=positions)
     if turned.ndim < 2 or turned.shape[-1] == 0 or turned.shape[-1] % 2:
@@ -225,12 +520,12 @@ def rotate(vectors: ArrayLike, positions: ArrayLike, *, base: float = 10_000.0) 
     *lead, d = turned.shape
     # In float64 from the start: float32 has no odd whole numbers beyond 2^24, and angles of 1e6 to two digits alone.
     if is_array_api_obj(positions):
-        places = cast(xp, xp.asarray(positions, device=device(turned)), xp.float64)
+        places = cast(xp, positions, xp.float64)
     else:
         places = xp.asarray(positions, dtype=xp.float64, device=device(turned))
-    shape = broadcast("positions and batch dimensions of vectors", tuple(places.shape), tuple(lead))
-    if shape[-1] != lead[-1]:
+    if tuple(places.shape[-1:]) != (lead[-1],):
         raise ValueError(f"positions must have shape (..., {lead[-1]}) to match vectors; got {tuple(places.shape)}")
+    shape = broadcast("positions and batch dimensions of vectors", tuple(places.shape), tuple(lead))
     require_finite(xp, vectors=turned, positions=places)
     pairs = xp.arange(d // 2, dtype=xp.float64, device=device(turned))
     angles = places[..., None] * base ** (-2 * pairs / d)
@@ -251,7 +546,41 @@ def sink(
     mask: ArrayLike | None = None,
     axis: int = -1,
 ) -> Array:
-    """Turn scores into weights that leave some to an absent key of value 0."""
+    """Turn scores into weights beside an absent key of value 0, which takes a share of the weight and gives nothing.
+
+    p_i = exp(s_i / temperature) / (exp(log_precision) + sum_j exp(s_j / temperature)). Averaged under p, values are
+    drawn towards 0, as by a prior reading 0 with that precision.
+
+    Parameters
+    ----------
+    scores, temperature, mask, axis
+        As for `attnlib.layer.softmax`.
+    log_precision : number or array, real
+        Finite, or -inf for no such key; broadcasts to the shape of `scores` without `axis`. 0 adds one to the sum.
+
+    Returns
+    -------
+    array, shape of `scores`
+        The first weights of the softmax with one more score, temperature * log_precision. Not negative, with a sum of
+        at most one along `axis`. All zero where no key is left.
+
+    Raises
+    ------
+    ValueError
+        If a log precision is NaN or +inf, or does not broadcast, and as `attnlib.layer.softmax`.
+
+    Examples
+    --------
+    1 / (1 + 1 + 2) and 2 / (1 + 1 + 2):
+
+    >>> import numpy
+    >>> sink(numpy.log([1, 2])).round(6)
+    array([0.25, 0.5 ])
+
+    References
+    ----------
+    Miller (2023), for log_precision = 0; Xiao et al. (2024).
+    """
     xp, dtype, (scores, log_precision) = floats(scores=scores, log_precision=log_precision)
     scores, temperature, axis = _last_axis(xp, dtype, scores, temperature, mask, axis)
     require_scores(xp, log_precision, "log_precision")
@@ -370,13 +699,11 @@ def _smallest(xp: Any, beta: float, temperature: float, scores: Array) -> Array:
         least = xp.where(step > 0, xp.clip(least - step, tiny, None), least)
 
 
-def _noisy(
-    xp: Any, value: Array, scores: Array, alpha: float, kappa: float
-) -> tuple[Array, Array, Array, Array]:
+def _noisy(xp: Any, value: Array, scores: Array, alpha: float, kappa: float) -> tuple[Array, Array, Array, Array]:
     """Return values (..., S, dv) in a unit of their own, log precisions (..., S), the unit, and whether a key is read.
 
-    All in float64, the last two of shape (..., 1). The unit is a power of two, so that it rounds nothing, and squares of
-    values neither overflow nor vanish. Where there is no key, one is put in that is not read.
+    All in float64, the last two of shape (..., 1). The unit is a power of two, so that it rounds nothing, and squares
+    of values neither overflow nor vanish. Where there is no key, one is put in that is not read.
     """
     value, logs = _readings(xp, xp.float64, value, scores, alpha, kappa)
     if value.shape[-1] == 0:
@@ -444,7 +771,7 @@ def _climb(xp: Any, value: Array, mean: Array, noise: Callable) -> tuple[Array, 
     eye = xp.eye(value.shape[-1], dtype=value.dtype, device=device(value))
     rounding = 4 * float(xp.finfo(value.dtype).eps)
 
-    def at(mean: Array) -> tuple[Array, Array, Array, Array, Array]:
+    def at(mean: Array) -> list[Array]:
         residuals = value[..., None, :, :] - mean[..., None, :]
         square = xp.sum(residuals * residuals, axis=-1)
         height, logs, bend = noise(square)
@@ -452,7 +779,7 @@ def _climb(xp: Any, value: Array, mean: Array, noise: Callable) -> tuple[Array, 
         move = (shares[..., None, :] @ residuals)[..., 0, :]
         lost = (shares * bend / xp.where(square > 0, square, 1.0))[..., None]
         curvature = eye - xp.matrix_transpose(residuals) @ (lost * residuals)
-        return mean, height, move, xp.sqrt(xp.sum(move * move, axis=-1)), curvature
+        return [mean, height, move, xp.sqrt(xp.sum(move * move, axis=-1)), curvature]
 
     here = at(mean)
     for _ in range(_ITERATIONS):
@@ -479,7 +806,7 @@ def _log_gamma_ratio(x: float, more: float) -> float:
     """Return log(Gamma(x + more) / Gamma(x) / x^more), which for large x is the small difference of large numbers."""
     if x < 20:
         return math.lgamma(x + more) - math.lgamma(x) - more * math.log(x)
-    rest = [1 / z / 12 - 1 / z**3 / 360 + 1 / z**5 / 1260 - 1 / z**7 / 1680 for z in (x + more, x)]  # of Stirling's
+    rest = [y / 12 - y**3 / 360 + y**5 / 1260 - y**7 / 1680 for y in (1 / (x + more), 1 / x)]  # of Stirling's series
     return (x + more - 0.5) * math.log1p(more / x) - more + rest[0] - rest[1]
 
 
@@ -504,7 +831,7 @@ def _features(xp: Any, feature_map: Callable, array: Array) -> Array:
 
 
 def _running_sums(xp: Any, queries: Array, keys: Array, readings: Array) -> Array:
-    """Return what each query sums over the keys up to its own: those of its block one by one, earlier ones as a state."""
+    """Return what each query sums over the keys up to its own: its block's one by one, earlier ones as a state."""
     state = xp.matrix_transpose(keys[..., :0, :]) @ readings[..., :0, :]
     parts = []
     for start in range(0, max(queries.shape[-2], 1), _BLOCK):
