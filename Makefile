@@ -47,9 +47,10 @@ format: .venv/tested ## write the code in that style
 	$(BIN)/ruff format .
 	$(PRETTIER) --log-level warn --write $(SCRIPTS)
 
-bench: .venv/tested chromium ## time attention by length, imports, and the widgets from event to picture
+bench: .venv/tested chromium ## time attention by length, sparsemax, imports, and the widgets from event to picture
 	$(BIN)/python benchmarks/length.py --record chapters/recorded/length.json
 	$(BIN)/python benchmarks/recall.py --record chapters/recorded/recall.json
+	$(BIN)/python benchmarks/alternatives.py
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/widgets.py
 

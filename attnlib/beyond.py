@@ -264,15 +264,10 @@ def student_t_value(
     require_no_gradient(**given)
     dof = number("dof", dof, above_zero=True)
     xp, dtype, (value, scores, *rest) = floats(**given)
-    value, logs, unit, read = _noisy(xp, value, scores, alpha, kappa)
+    value, logs, unit, read = _noisy(xp, value, scores, alpha, kappa, *rest)
     coordinates = value.shape[-1]
     if rest:
-        (start,) = rest
-        if start.ndim < 1 or start.shape[-1] != coordinates:
-            raise ValueError(f"start must have shape (..., {coordinates}) to match value; got {tuple(start.shape)}")
-        batch = broadcast("batch dimensions of value, scores, start", tuple(logs.shape[:-1]), tuple(start.shape[:-1]))
-        require_finite(xp, start=start)
-        starts = xp.broadcast_to(cast(xp, start, value.dtype) / unit, (*batch, coordinates))[..., None, :]
+        starts = xp.broadcast_to(cast(xp, rest[0], unit.dtype) / unit, (*read.shape[:-1], coordinates))[..., None, :]
     else:
         mean = weigh(xp, logs)[0][..., None, :] @ value
         starts = xp.concat([xp.broadcast_to(value, (*logs.shape, coordinates)), mean], axis=-2)
@@ -629,10 +624,10 @@ def _threshold(xp: Any, beta: float, temperature: float, scores: Array) -> Array
     """
     gaps = scores - peak(xp, scores)
     gaps = xp.divide(gaps, temperature, **in_place(gaps))
-    level = xp.zeros_like(gaps[..., :1])
+    level, room = xp.zeros_like(gaps[..., :1]), in_place(xp.empty_like(gaps))
     rounding = 4 * float(xp.finfo(gaps.dtype).eps)
     while True:
-        weights, slopes = _powers(xp, gaps - level, beta)
+        weights, slopes = _powers(xp, gaps, level, beta, room)
         total, slope = (xp.sum(x, axis=-1, keepdims=True, dtype=gaps.dtype) for x in (weights, slopes))
         total, slope = (xp.where(total > 0, x, 1.0) for x in (total, slope))  # else there is no key
         logs = xp.log(total)
@@ -642,17 +637,16 @@ def _threshold(xp: Any, beta: float, temperature: float, scores: Array) -> Array
         level = xp.maximum(level, level + step)
 
 
-def _powers(xp: Any, x: Array, beta: float) -> tuple[Array, Array]:
-    """Return p = (1 + beta x)_+^(1 / beta), and p^(1 - beta), minus its derivative by the level."""
+def _powers(xp: Any, gaps: Array, level: Array, beta: float, room: dict) -> tuple[Array, Array]:
+    """Return p = (1 + beta (gaps - level))_+^(1 / beta), and p^(1 - beta), minus its derivative by the level."""
     if beta == 0:
-        p = xp.exp(x, **in_place(x))
+        p = xp.exp(gaps - level)
         return p, p
-    x = xp.multiply(x, beta, **in_place(x))
     if beta in (0.5, 1):
-        root = xp.add(x, 1.0, **in_place(x))
+        root = xp.subtract(gaps, level - 1 / beta, **room)
         root = xp.clip(root, 0.0, None, **in_place(root))
-        return (root, root > 0) if beta == 1 else (root * root, root)
-    x = xp.clip(x, -1.0, None)
+        return (root, root > 0) if beta == 1 else (root * root / 4, root / 2)
+    x = xp.clip(beta * (gaps - level), -1.0, None)
     p = xp.exp(xp.log1p(x) / beta)
     return p, xp.where(x > -1, p / xp.where(x > -1, 1 + x, 1.0), 0.0)
 
@@ -699,22 +693,29 @@ def _smallest(xp: Any, beta: float, temperature: float, scores: Array) -> Array:
         least = xp.where(step > 0, xp.clip(least - step, tiny, None), least)
 
 
-def _noisy(xp: Any, value: Array, scores: Array, alpha: float, kappa: float) -> tuple[Array, Array, Array, Array]:
+def _noisy(xp: Any, value: Array, scores: Array, alpha: float, kappa: float, *start: Array) -> tuple[Array, ...]:
     """Return values (..., S, dv) in a unit of their own, log precisions (..., S), the unit, and whether a key is read.
 
     All in float64, the last two of shape (..., 1). The unit is a power of two, so that it rounds nothing, and squares
-    of values neither overflow nor vanish. Where there is no key, one is put in that is not read.
+    of values, and of the start if there is one, do not overflow. Where there is no key, one is put in that is not read.
     """
     value, logs = _readings(xp, xp.float64, value, scores, alpha, kappa)
-    if value.shape[-1] == 0:
+    *batch, keys, coordinates = value.shape
+    if coordinates == 0:
         raise ValueError(f"value must have at least one coordinate, shape (..., S, dv); got {tuple(value.shape)}")
-    if value.shape[-2] == 0:
-        like = {"dtype": value.dtype, "device": device(value)}
-        value = xp.zeros((*value.shape[:-2], 1, value.shape[-1]), **like)
-        logs = xp.full((*logs.shape[:-1], 1), -math.inf, **like)
+    like = {"dtype": value.dtype, "device": device(value)}
+    if keys == 0:
+        value, logs = xp.zeros((*batch, 1, coordinates), **like), xp.full((*logs.shape[:-1], 1), -math.inf, **like)
     top = xp.max(xp.abs(value), axis=(-2, -1))[..., None]
+    for point in start:
+        if point.ndim < 1 or point.shape[-1] != coordinates:
+            raise ValueError(f"start must have shape (..., {coordinates}) to match value; got {tuple(point.shape)}")
+        broadcast("batch dimensions of value, scores, start", tuple(logs.shape[:-1]), tuple(point.shape[:-1]))
+        require_finite(xp, start=point)
+        top = xp.maximum(top, cast(xp, xp.max(xp.abs(point), axis=-1, keepdims=True), top.dtype))
     unit = 2.0 ** xp.floor(xp.log2(xp.where(top > 0, top, 1.0)))
-    return value / unit[..., None], logs, unit, xp.any(logs > -math.inf, axis=-1, keepdims=True)
+    read = xp.any(logs > -math.inf, axis=-1, keepdims=True) & (unit > 0)  # which is true, and has the start's shape
+    return value / unit[..., None], logs, unit, read
 
 
 def _median(xp: Any, value: Array, weights: Array) -> Array:

@@ -1,5 +1,6 @@
 """What every public function does about the caller's state, and about arrays that are no plain numbers."""
 
+import functools
 import importlib
 import pkgutil
 
@@ -11,6 +12,7 @@ import attnlib
 from attnlib import (
     attention,
     backward,
+    beyond,
     evidence,
     layer,
     likelihood,
@@ -23,6 +25,12 @@ from attnlib import (
 Q, K, V = [[1.0, -2.0], [0.5, 1.0]], [[0.0, 1.0], [2.0, -1.0], [1.0, 1.0]], [[1.0], [0.5], [-2.0]]
 S, P = [2.0, 1.0, -1.0], [0.5, 0.25, 0.25]
 MASSES = {"row_mass": [1.0, 2.0], "column_mass": [0.5, 1.5, 1.0]}
+
+
+def given(function, **options):
+    """The function with what it needs beside arrays, under its own name."""
+    return functools.wraps(function)(functools.partial(function, **options))
+
 
 # Every public function that takes arrays, with plain ones.
 EVERY = {
@@ -55,6 +63,15 @@ EVERY = {
     temperature.critical_deviation: {"keys": [4.0, 8.0]},
     temperature.largest_weight: {"keys": [4.0, 8.0], "score_range": [1.0, 2.0]},
     temperature.least_range: {"keys": [4.0, 8.0], "weight": [0.5, 0.9]},
+    beyond.sparsemax: {"scores": S},
+    beyond.entmax: {"scores": S},
+    beyond.laplace_value: {"value": V, "scores": S},
+    given(beyond.student_t_value, dof=3): {"value": V, "scores": S, "start": [0.25]},
+    beyond.gaussian_kernel_scores: {"query": Q, "key": K},
+    given(beyond.linear_attention, feature_map=abs): {"query": Q, "key": K, "value": V},
+    given(beyond.soft_cap, cap=2): {"scores": S},
+    beyond.rotate: {"vectors": Q, "positions": [0.25, 3.0]},
+    beyond.sink: {"scores": [S, S], "log_precision": [0.25, 1.0]},
 }
 ELSEWHERE = {"cost", "measure", "measurements", "rates", "pool", "pooled_attention"}  # no arrays, pairs, processes
 
@@ -92,6 +109,21 @@ AT_THE_ENDS = [
     (temperature.critical_deviation, {"keys": 1}),
     (temperature.largest_weight, {"keys": 3, "score_range": [740.0, 1e308, np.inf]}),
     (temperature.least_range, {"keys": [1, 1e300], "weight": [1e-310, 0.9]}),
+    (beyond.sparsemax, {"scores": [0.0, -1e-310, -1e308, -np.inf], "temperature": 1e300}),
+    (beyond.entmax, {"scores": [0.0, -1e-310, -1e308, -np.inf], "alpha": 1 + 2**-52, "temperature": 1e-300}),
+    (beyond.entmax, {"scores": [0.0, -1e-310, -1e308, -np.inf], "alpha": 1e300}),
+    (beyond.laplace_value, {"value": [[1e308], [-1e308], [1e-310]], "scores": [0.0, -740.0, -np.inf]}),
+    (
+        beyond.laplace_value,
+        {"value": [[1e308, 1.0], [-1e308, 2.0], [1e-310, 0.0]], "scores": [0.0, 1e-9, -np.inf], "euclidean": True},
+    ),
+    (beyond.student_t_value, {"value": [[1e308], [-1e308], [1e-310]], "scores": [740.0, 1e4, -1e4], "dof": 1e-300}),
+    (beyond.student_t_value, {"value": [[1e-200], [0.0]], "scores": [0.0, -np.inf], "dof": 1e300, "start": [1e308]}),
+    (beyond.gaussian_kernel_scores, {"query": [[1e-200]], "key": [[0.0], [1e154]]}),
+    (beyond.linear_attention, {"query": [[-740.0]], "key": [[0.0], [-740.0]], "value": V[:2], "feature_map": np.exp}),
+    (beyond.soft_cap, {"scores": [1e308, -1e308, 1e-310, -np.inf], "cap": 1e-300}),
+    (beyond.rotate, {"vectors": [[1e308, 1e-310]], "positions": [1e-310], "base": 1e-300}),
+    (beyond.sink, {"scores": [1e308, -1e308, -np.inf], "log_precision": -1e308, "temperature": 1e-3}),
 ]
 
 
