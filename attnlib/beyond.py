@@ -17,6 +17,7 @@ from attnlib._arrays import (
     boolean,
     broadcast,
     cast,
+    common_real,
     flag,
     floats,
     in_place,
@@ -198,9 +199,9 @@ def laplace_value(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0, eu
     euclidean = flag("euclidean", euclidean)
     require_no_gradient(value=value, scores=scores)
     xp, dtype, (value, scores) = floats(value=value, scores=scores)
-    value, logs, unit, read = _noisy(xp, value, scores, alpha, 1.0)
+    value, logs = _noisy(xp, value, scores, alpha, 1.0)
     found = (_geometric_median if euclidean else _median)(xp, value, weigh(xp, logs)[0])
-    return cast(xp, xp.where(read, unit * found, 0.0), dtype)
+    return cast(xp, xp.where(xp.any(logs > -math.inf, axis=-1)[..., None], found, 0.0), dtype)
 
 
 @own_arithmetic
@@ -264,34 +265,38 @@ def student_t_value(
     require_no_gradient(**given)
     dof = number("dof", dof, above_zero=True)
     xp, dtype, (value, scores, *rest) = floats(**given)
-    value, logs, unit, read = _noisy(xp, value, scores, alpha, kappa, *rest)
-    coordinates = value.shape[-1]
+    value, logs = _noisy(xp, value, scores, alpha, kappa)
+    coordinates, batch = value.shape[-1], tuple(logs.shape[:-1])
     if rest:
-        starts = xp.broadcast_to(cast(xp, rest[0], unit.dtype) / unit, (*read.shape[:-1], coordinates))[..., None, :]
+        (start,) = rest
+        if start.ndim < 1 or start.shape[-1] != coordinates:
+            raise ValueError(f"start must have shape (..., {coordinates}) to match value; got {tuple(start.shape)}")
+        require_finite(xp, start=start)
+        batch = broadcast("batch dimensions of value, scores, start", batch, tuple(start.shape[:-1]))
+        starts = xp.broadcast_to(cast(xp, start, value.dtype), (*batch, coordinates))[..., None, :]
     else:
-        mean = weigh(xp, logs)[0][..., None, :] @ value
-        starts = xp.concat([xp.broadcast_to(value, (*logs.shape, coordinates)), mean], axis=-2)
-    own = (logs + 2 * xp.log(unit) - math.log(dof))[..., None, :]  # (..., 1, S)
+        average = weigh(xp, logs)[0][..., None, :] @ value
+        starts = xp.concat([xp.broadcast_to(value, (*logs.shape, coordinates)), average], axis=-2)
+    unit = _unit(xp, value, starts)
+    own = (logs + 2 * xp.log(unit[..., 0]) - math.log(dof))[..., None, :]  # (..., 1, S)
 
     def noise(square: Array) -> tuple[Array, Array, Array]:
         ratio = own + xp.log(square)
         log1p = xp.logaddexp(ratio, xp.zeros_like(ratio))
         return -xp.sum(log1p, axis=-1), own - log1p, 2 * xp.exp(ratio - log1p)
 
-    means, heights = _climb(xp, value, starts, noise)
+    means, heights = _climb(xp, value / unit, starts / unit, noise)
     best = xp.argmax(heights, axis=-1, keepdims=True)
-    height = xp.take_along_axis(heights, best, axis=-1)
-    mean = xp.take_along_axis(means, xp.broadcast_to(best[..., None], (*best.shape, coordinates)), axis=-2)[..., 0, :]
-    half = coordinates / 2
-    constants = _log_gamma_ratio(dof / 2, half) + half * (logs - math.log(2 * math.pi))
-    constants = xp.sum(xp.where(logs > -math.inf, constants, 0.0), axis=-1)
-    likelihood = (dof / 2 + half) * height[..., 0] + constants
+    height = xp.take_along_axis(heights, best, axis=-1)[..., 0]
+    mean = xp.take_along_axis(means, xp.broadcast_to(best[..., None], (*batch, 1, coordinates)), axis=-2)
+    read = logs > -math.inf
+    constants = _log_gamma_ratio(dof / 2, coordinates / 2) + coordinates / 2 * (logs - math.log(2 * math.pi))
+    likelihood = (dof + coordinates) / 2 * height + xp.sum(xp.where(read, constants, 0.0), axis=-1)
     if xp.any(xp.isnan(likelihood)):
         raise ValueError("scores must give a log likelihood that float64 can hold; got one beyond its range")
-    return StudentT(
-        cast(xp, xp.where(read, unit * mean, 0.0), dtype),
-        cast(xp, xp.where(read[..., 0], likelihood, 0.0), wide(xp, dtype)),
-    )
+    some = xp.any(read, axis=-1)
+    mean = xp.where(some[..., None], (unit * mean)[..., 0, :], 0.0)
+    return StudentT(cast(xp, mean, dtype), cast(xp, xp.where(some, likelihood, 0.0), wide(xp, dtype)))
 
 
 @own_arithmetic
@@ -510,6 +515,7 @@ def rotate(vectors: ArrayLike, positions: ArrayLike, *, base: float = 10_000.0) 
     """
     base = number("base", base, above_zero=True)
     xp, dtype, (turned, _) = floats(vectors=vectors, positions=positions)
+    dtype = common_real(xp, [vectors]) or dtype  # positions have no say in it
     if turned.ndim < 2 or turned.shape[-1] == 0 or turned.shape[-1] % 2:
         raise ValueError(f"vectors must have shape (..., L, d) with d even; got {tuple(turned.shape)}")
     *lead, d = turned.shape
@@ -693,29 +699,22 @@ def _smallest(xp: Any, beta: float, temperature: float, scores: Array) -> Array:
         least = xp.where(step > 0, xp.clip(least - step, tiny, None), least)
 
 
-def _noisy(xp: Any, value: Array, scores: Array, alpha: float, kappa: float, *start: Array) -> tuple[Array, ...]:
-    """Return values (..., S, dv) in a unit of their own, log precisions (..., S), the unit, and whether a key is read.
-
-    All in float64, the last two of shape (..., 1). The unit is a power of two, so that it rounds nothing, and squares
-    of values, and of the start if there is one, do not overflow. Where there is no key, one is put in that is not read.
-    """
+def _noisy(xp: Any, value: Array, scores: Array, alpha: float, kappa: float) -> tuple[Array, Array]:
+    """Return values (..., S, dv) and log precisions (..., S) in float64; without a key, one that is not read."""
     value, logs = _readings(xp, xp.float64, value, scores, alpha, kappa)
     *batch, keys, coordinates = value.shape
     if coordinates == 0:
         raise ValueError(f"value must have at least one coordinate, shape (..., S, dv); got {tuple(value.shape)}")
-    like = {"dtype": value.dtype, "device": device(value)}
     if keys == 0:
+        like = {"dtype": value.dtype, "device": device(value)}
         value, logs = xp.zeros((*batch, 1, coordinates), **like), xp.full((*logs.shape[:-1], 1), -math.inf, **like)
-    top = xp.max(xp.abs(value), axis=(-2, -1))[..., None]
-    for point in start:
-        if point.ndim < 1 or point.shape[-1] != coordinates:
-            raise ValueError(f"start must have shape (..., {coordinates}) to match value; got {tuple(point.shape)}")
-        broadcast("batch dimensions of value, scores, start", tuple(logs.shape[:-1]), tuple(point.shape[:-1]))
-        require_finite(xp, start=point)
-        top = xp.maximum(top, cast(xp, xp.max(xp.abs(point), axis=-1, keepdims=True), top.dtype))
-    unit = 2.0 ** xp.floor(xp.log2(xp.where(top > 0, top, 1.0)))
-    read = xp.any(logs > -math.inf, axis=-1, keepdims=True) & (unit > 0)  # which is true, and has the start's shape
-    return value / unit[..., None], logs, unit, read
+    return value, logs
+
+
+def _unit(xp: Any, *points: Array) -> Array:
+    """Return a unit (..., 1, 1) in which squares do not overflow: a power of two, so that it rounds nothing."""
+    top = functools.reduce(xp.maximum, [xp.max(xp.abs(x), axis=(-2, -1), keepdims=True) for x in points])
+    return 2.0 ** xp.floor(xp.log2(xp.where(top > 0, top, 1.0)))
 
 
 def _median(xp: Any, value: Array, weights: Array) -> Array:
@@ -729,14 +728,15 @@ def _median(xp: Any, value: Array, weights: Array) -> Array:
     first = xp.sum(reached < half - slack, axis=-2, keepdims=True, dtype=xp.int64)
     last = xp.sum(reached <= half + slack, axis=-2, keepdims=True, dtype=xp.int64)
     low, high = (xp.take_along_axis(ordered, xp.clip(x, 0, shape[-2] - 1), axis=-2) for x in (first, last))
-    return ((low + high) / 2)[..., 0, :]
+    return xp.where(low == high, low, low / 2 + high / 2)[..., 0, :]
 
 
 def _geometric_median(xp: Any, value: Array, weights: Array) -> Array:
     """Start at the best of the values, and leave it if it is not optimal, by Vardi and Zhang's step: that goes below
     every value's objective, so the climb meets no other value, where the objective has a kink.
     """
-    shape = (*weights.shape, value.shape[-1])
+    shape, unit = (*weights.shape, value.shape[-1]), _unit(xp, value)
+    value = value / unit
     objective = (weights[..., None, :] @ xp.sqrt(_squares(xp, value, value)))[..., 0, :]
     best = xp.argmin(objective, axis=-1, keepdims=True)[..., None]
     value = xp.broadcast_to(value, shape)
@@ -758,7 +758,7 @@ def _geometric_median(xp: Any, value: Array, weights: Array) -> Array:
         logs = xp.log(xp.where(square > 0, weights[..., None, :] / xp.where(square > 0, distance, 1.0), 0.0))
         return -xp.sum(weights[..., None, :] * distance, axis=-1), logs, xp.ones_like(square)
 
-    return xp.where(leave, _climb(xp, value, start, noise)[0], home)[..., 0, :]
+    return (unit * xp.where(leave, _climb(xp, value, start, noise)[0], home))[..., 0, :]
 
 
 def _climb(xp: Any, value: Array, mean: Array, noise: Callable) -> tuple[Array, Array]:
