@@ -160,7 +160,7 @@ class Widget(anywidget.AnyWidget):
     """The base of the book's widgets.
 
     A subclass names its kind (its front end is `kind.js`), its title, the laws that it runs and, of these, the formulas
-    that it shows; it declares its inputs as `Quantity`, `Switch` and `Choice` traits, and implements `results`, `draw` and
+    that it shows; its inputs are `Quantity`, `Switch` and `Choice` traits; it implements `results`, `draw` and
     `describe`.  The equations and their legend are read from the formulas.
 
     Parameters

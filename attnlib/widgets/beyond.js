@@ -37,7 +37,7 @@ const USED_BY = {
   6: "evenness gaussian student absent",
 };
 const FLOOR = -8; // the lowest log-likelihood that is drawn, below the largest
-const CELLS = 2400; // places at which a slope is taken: a tenth of the narrowest peak apart
+const CELLS = 2400; // places at which a slope is taken: an eighth of the narrowest peak apart
 
 const wayOf = ({ ingredient, noise }) => ["evenness", NOISES[noise], "absent"][ingredient];
 
