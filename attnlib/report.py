@@ -29,12 +29,10 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Markdown:
     |--:|--:|
     | 2 | 0.5 |
     """
-    lines = [list(head), *map(list, rows)]
-    text = [f"| {' | '.join(map(str, line))} |" for line in lines]
+    lines = [[str(cell) for cell in line] for line in (head, *rows)]
+    text = [f"| {' | '.join(line)} |" for line in lines]
     columns = zip(*lines[1:], strict=True)
-    words = [
-        any(re.search(r"[^\W\d_]{4}", re.sub(r"\{cite.*`", "", str(cell))) for cell in column) for column in columns
-    ]
+    words = [any(re.search(r"[^\W\d_]{4}", re.sub(r"\{cite.*`", "", cell)) for cell in column) for column in columns]
     rule = "".join(":--|" if left else "--:|" for left in words)
     return Markdown("\n".join([text[0], f"|{rule}", *text[1:]]))
 

@@ -14,7 +14,7 @@ import scipy.spatial
 import scipy.stats
 import torch
 
-from attnlib import layer, softmax
+from attnlib import layer, likelihood, softmax
 from attnlib.beyond import (
     entmax,
     gaussian_kernel_scores,
@@ -587,6 +587,33 @@ def test_angles_are_exact_whatever_the_dtype(backend, dtype):
 def test_rotations_have_derivatives_by_vectors_and_positions(rng):
     given = [torch.tensor(rng.normal(size=size), requires_grad=True) for size in ((2, 3, 4), (3,))]
     assert torch.autograd.gradcheck(rotate, given)
+
+
+@pytest.mark.parametrize("orthogonal", [True, False])
+def test_heads_are_the_estimate_from_precisions_with_a_common_basis(rng, orthogonal):
+    tokens, heads, width = 7, 3, 4
+    size = heads * width
+    basis = rng.normal(size=(size, size)) / size**0.5
+    basis = np.linalg.qr(basis)[0] if orthogonal else basis + 2 * np.eye(size)
+    inverse = np.linalg.inv(basis)
+    torch_layer = torch.nn.MultiheadAttention(size, heads, bias=False, batch_first=True, dtype=torch.float64)
+    x = rng.normal(size=(tokens, size))
+    with torch.no_grad():
+        weights = torch.from_numpy(np.concatenate([rng.normal(size=(2 * size, size)) / size**0.5, basis]))
+        torch_layer.in_proj_weight.copy_(weights)
+        torch_layer.out_proj.weight.copy_(torch.from_numpy(inverse))
+        batch = torch.from_numpy(x)[None]
+        theirs = torch_layer(batch, batch, batch)[0][0].numpy()
+    query, key, value = (
+        (x @ part.T).reshape(tokens, heads, width).swapaxes(0, 1) for part in weights.numpy().reshape(3, size, size)
+    )
+    scores = layer.scores(query, key)  # (heads, tokens, tokens)
+    blocks = likelihood.estimate(value[:, None], scores).mean.swapaxes(0, 1).reshape(tokens, size)
+    np.testing.assert_allclose(blocks @ inverse.T, theirs, rtol=0, atol=1e-12)
+    precisions = np.repeat(np.exp(scores), width, axis=0)  # (size, tokens, tokens), of each direction
+    matrices = np.einsum("ca,cqk,cb->qkab", basis, precisions, basis)
+    directly = np.linalg.solve(matrices.sum(axis=1), np.einsum("qkab,kb->qa", matrices, x)[..., None])[..., 0]
+    np.testing.assert_allclose(directly, theirs, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.3])

@@ -235,11 +235,12 @@ const columns = {
 function describe(state, { way, mean, weights, answer, optima: local, rest }) {
   const both = `The answer is ${show(answer)}, softmax’s ${show(mean)}.`;
   const none = weights.filter((weight) => weight === 0).length;
+  const idle = `${none || "none"} of ${weights.length} keys ${none > 1 ? "have" : "has"} exactly no weight`;
   const level = likelihood(state);
   const less = (place) => `${show(place)}, less likely by ${show(level(answer) - level(place))} nats`;
   const others = `${local.length > 1 ? "Other optima are" : "Another optimum is"} at ${local.map(less).join("; ")}.`;
   return {
-    evenness: `γ = ${show(state.order)}: ${none || "none"} of ${weights.length} keys ${none > 1 ? "have" : "has"} exactly no weight. ${both}`,
+    evenness: `γ = ${show(state.order)}: ${idle}. ${both}`,
     gaussian: `The answer is the mean by weight, as softmax has it: ${show(mean)}.`,
     laplace: `The answer is the median by weight, ${show(answer)}; softmax’s is the mean, ${show(mean)}.`,
     student: `${both} ${local.length ? others : "There is no other optimum."}`,
