@@ -3,6 +3,7 @@
 import numpy as np
 
 from attnlib import figures
+from attnlib.beyond import sparsemax
 from attnlib.codegen import Law
 from attnlib.formulas import n, nu, p, s, tau, w
 from attnlib.formulas import transport as formulas
@@ -74,10 +75,7 @@ class PlanSimplex(Widget):
         """The cheapest plan, shape (3,)."""
         if not self.gini:
             return plan(self.scores, temperature=self.tau)
-        raw = np.array(self.scores) / (2 * self.tau)
-        falling = np.sort(raw)[::-1]
-        thresholds = (np.cumsum(falling) - 1) / np.arange(1, 4)  # if the best one, two or three keys have weight
-        return np.maximum(raw - thresholds[falling > thresholds][-1], 0)
+        return sparsemax(np.array(self.scores), temperature=2 * self.tau)
 
     def _cost(self, plans):
         if not self.gini:
