@@ -156,9 +156,9 @@ def entmax(
 def laplace_value(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0, euclidean: bool = False) -> Array:
     """Find the answer under which readings with Laplace noise are likeliest: a median of the values, not their mean.
 
-    Value i is a reading of the answer m with a density proportional to exp(-kappa theta_i |value_i - m|), where
-    theta_i = exp(alpha * scores_i), and |.| adds up the coordinates' distances, or is Euclidean. So the answer
-    minimises sum_i p_i |value_i - m| with p = softmax(alpha * scores), whatever kappa is.
+    Value i is a reading of the answer m with a density proportional to exp(-kappa theta_i d(value_i, m)), where
+    theta_i = exp(alpha * scores_i), and d adds up the coordinates' distances, or is Euclidean. So the answer
+    minimises sum_i p_i d(value_i, m) with p = softmax(alpha * scores), whatever kappa is.
 
     Parameters
     ----------
@@ -218,8 +218,8 @@ def student_t_value(
 
     Value i is a reading of the answer m with the multivariate t density in dv coordinates, of `dof` degrees of freedom
     and squared scale 1 / (kappa theta_i), theta_i = exp(alpha * scores_i). The answer maximises
-    -(dof + dv) / 2 * sum_i log(1 + kappa theta_i |value_i - m|^2 / dof), which may have several local maxima, and kappa
-    does not cancel: it says what is far.
+    -(dof + dv) / 2 * sum_i log(1 + kappa theta_i d(value_i, m)^2 / dof), d being Euclidean, which may have several
+    local maxima, and kappa does not cancel: it says what is far.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def student_t_value(
     -------
     StudentT
         mean, (..., dv): an average of the values under weights proportional to omega_i theta_i, with
-        omega_i = (dof + dv) / (dof + kappa theta_i |value_i - mean|^2). From one start it is the stationary point that
+        omega_i = (dof + dv) / (dof + kappa theta_i d(value_i, mean)^2). From one start it is the stationary point that
         EM climbs to, as likely as the start or more; without, the likeliest of those that all starts lead to. That
         no other is likelier is tested, not proved. Found in float64.
         log_likelihood, (...): the log density of all readings, with its constants. No key read: (0, 0).
