@@ -19,12 +19,20 @@ const hyphenated = (page) =>
     return [terms[new Stemmer().stemWord(word)] ?? []].flat().some((number) => docnames[number] === page);
   });
 
+/** Whether a heading of a page has the query, of several words, as it stands. */
+const headed = (page) => {
+  const { alltitles, docnames } = Search._index;
+  const has = ([title, places]) =>
+    title.toLowerCase().includes(query.trim()) && places.some(([number]) => docnames[number] === page);
+  return asked.length > 1 && Object.entries(alltitles).some(has);
+};
+
 var Scorer = {
   // Chapters, of these first the one on what is asked; then what they refer to; then the library.
   score: ([page, , , , score]) => {
     const subject = asked.some((word) => page.split(/[-/]/).includes(word));
     const kind = /^chapters\/(\d\d-|index)/.test(page) ? 40 : /notation|formulas|ledger/.test(page) ? 20 : 0;
-    return score + kind + (kind === 40 && (subject || hyphenated(page)) ? 40 : 0);
+    return score + kind + (kind === 40 && (subject || hyphenated(page) || headed(page)) ? 40 : 0);
   },
   objNameMatch: 11,
   objPartialMatch: 1,
