@@ -156,9 +156,9 @@ def entmax(
 def laplace_value(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0, euclidean: bool = False) -> Array:
     """Find the answer under which readings with Laplace noise are likeliest: a median of the values, not their mean.
 
-    Value i is a reading of the answer m with a density proportional to exp(-kappa theta_i d(value_i, m)), where
-    theta_i = exp(alpha * scores_i), and d adds up the coordinates' distances, or is Euclidean. So the answer
-    minimises sum_i p_i d(value_i, m) with p = softmax(alpha * scores), whatever kappa is.
+    Value i is a reading of the answer with a density proportional to exp(-kappa theta_i r_i), where
+    theta_i = exp(alpha * scores_i), and r_i is its distance from the answer: the sum of the coordinates' own, or the
+    Euclidean one. So the answer minimises sum_i p_i r_i with p = softmax(alpha * scores), whatever kappa is.
 
     Parameters
     ----------
@@ -216,10 +216,10 @@ def student_t_value(
 ) -> StudentT:
     """Find the answer under which readings with Student-t noise are likeliest: far values count for less.
 
-    Value i is a reading of the answer m with the multivariate t density in dv coordinates, of `dof` degrees of freedom
-    and squared scale 1 / (kappa theta_i), theta_i = exp(alpha * scores_i). The answer maximises
-    -(dof + dv) / 2 * sum_i log(1 + kappa theta_i d(value_i, m)^2 / dof), d being Euclidean, which may have several
-    local maxima, and kappa does not cancel: it says what is far.
+    Value i is a reading of the answer with the multivariate t density in dv coordinates, of `dof` degrees of freedom
+    and squared scale 1 / (kappa theta_i), theta_i = exp(alpha * scores_i). With r_i its distance from the answer, that
+    maximises -(dof + dv) / 2 * sum_i log(1 + kappa theta_i r_i^2 / dof), which may have several local maxima; and kappa
+    does not cancel: it says what is far.
 
     Parameters
     ----------
@@ -238,9 +238,9 @@ def student_t_value(
     -------
     StudentT
         mean, (..., dv): an average of the values under weights proportional to omega_i theta_i, with
-        omega_i = (dof + dv) / (dof + kappa theta_i d(value_i, mean)^2). From one start it is the stationary point that
-        EM climbs to, as likely as the start or more; without, the likeliest of those that all starts lead to. That
-        no other is likelier is tested, not proved. Found in float64.
+        omega_i = (dof + dv) / (dof + kappa theta_i r_i^2). From one start it is the stationary point that the climb
+        ends at, nearly always EM's own, and as likely as the start or more; without, the likeliest of those that all
+        starts lead to. That no other is likelier is tested, not proved. Found in float64.
         log_likelihood, (...): the log density of all readings, with its constants. No key read: (0, 0).
 
     Raises
@@ -338,8 +338,8 @@ def gaussian_kernel_scores(query: ArrayLike, key: ArrayLike) -> Array:
     q, k = (cast(xp, x, wide(xp, dtype)) for x in (query, key))
     zero = 0.0
     if is_torch_array(q):
-        # The value comes from differences, and the gradient from the product, which keeps no array (L, S) for each
-        # coordinate. The centre changes rounding alone.
+        # The value comes from differences, and the gradient from the product: differences would keep an array (L, S)
+        # for each coordinate. The centre changes rounding alone.
         centre = xp.sum(k.detach() / max(k.shape[-2], 1), axis=-2, keepdims=True)
         a, b = q - centre, k - centre
         product = a @ b.mT - (xp.sum(a * a, axis=-1)[..., :, None] + xp.sum(b * b, axis=-1)[..., None, :]) / 2
@@ -767,7 +767,7 @@ def _climb(xp: Any, value: Array, mean: Array, noise: Callable) -> tuple[Array, 
     `noise` takes the squared distances (..., M, S) and gives the height, (..., M), the logarithm of the weights under
     which the average of the values is the next mean of EM, and how much of each weight's pull along its own residual
     is lost as the residual grows. EM never goes down, but slows down; Newton's step is taken in its place where the
-    height is concave, and it is as high, and the slope is less than half of that after EM's.
+    height is concave, if it leads as high.
     """
     eye = xp.eye(value.shape[-1], dtype=value.dtype, device=device(value))
     rounding = 4 * float(xp.finfo(value.dtype).eps)
@@ -790,7 +790,7 @@ def _climb(xp: Any, value: Array, mean: Array, noise: Callable) -> tuple[Array, 
         along = (xp.matrix_transpose(directions) @ move[..., None])[..., 0] / xp.where(concave, rates, 1.0)
         newton = at(mean + (directions @ along[..., None])[..., 0])
         em = at(mean + move)
-        quick = (newton[1] >= em[1] - rounding * xp.abs(em[1])) & (newton[3] <= em[3] / 2)
+        quick = newton[1] >= em[1] - rounding * xp.abs(em[1])
         there = [_choose(xp, quick, a, b) for a, b in zip(newton, em, strict=True)]
         climbs = (there[1] > height) | ((there[1] >= height - rounding * xp.abs(height)) & (there[3] < slope / 2))
         if not xp.any(climbs):
@@ -823,8 +823,7 @@ def _squares(xp: Any, first: Array, second: Array) -> Array:
 def _features(xp: Any, feature_map: Callable, array: Array) -> Array:
     if not callable(feature_map):
         raise ValueError(f"feature_map must be a function of an array; got {feature_map!r}")
-    features = feature_map(array)
-    floats(input=array, feature_map=features)
+    _, _, (_, features) = floats(input=array, feature_map=feature_map(array))
     if tuple(features.shape[:-1]) != tuple(array.shape[:-1]) or features.ndim != array.ndim:
         wanted = ", ".join(map(str, (*array.shape[:-1], "F")))
         raise ValueError(f"feature_map must give shape ({wanted}); got {tuple(features.shape)}")

@@ -258,6 +258,18 @@ def test_the_geometric_median_is_no_worse_than_scipys(rng):
         assert found <= best + 1e-8 * best + 1e-9 * np.abs(middle).max() * 1e-6
 
 
+def test_a_median_beside_a_value_is_found(rng):
+    """Where a weight is a little less than what would hold the median at its value, EM would take steps without end."""
+    for _ in range(60):
+        value = rng.normal(size=(rng.integers(3, 12), rng.integers(2, 5)))
+        unit = (value[1:] - value[0]) / np.linalg.norm(value[1:] - value[0], axis=1, keepdims=True)
+        weights = np.r_[np.linalg.norm(unit.sum(0)) / (1 + 10 ** rng.uniform(-5, -1)), np.ones(len(unit))]
+        loss = lambda x, v=value, w=weights: w @ np.linalg.norm(v - x, axis=1)  # noqa: E731
+        found = laplace_value(value, np.log(weights), euclidean=True)
+        assert loss(found) < loss(value[0])
+        assert loss(found) <= least(loss, [found, value[0]]) * (1 + 1e-12)
+
+
 def test_weighted_medians_are_those_of_repeated_values(backend, rng):
     for _ in range(100):
         value, counts = rng.normal(size=(rng.integers(1, 8), 3)), None
