@@ -718,7 +718,6 @@ BAD_SCORES = [
     ({"scores": [1.0, np.nan]}, "scores must be finite or -inf; got nan"),
     ({"scores": [1.0, np.inf]}, "scores must be finite or -inf; got inf"),
     ({"scores": 1.0}, "scores must have at least one dimension; got a single number"),
-    ({"scores": [1.0, 2.0], "mask": [True]}, None),
     ({"scores": [1.0, 2.0], "mask": [1, 0]}, "mask must be boolean"),
     ({"scores": [1.0, 2.0], "mask": [True] * 3}, r"mask must broadcast to \(2,\); got shape \(3,\)"),
     ({"scores": [1.0, 2.0], "axis": 1}, "axis must be a whole number from -1 to 0; got 1"),
@@ -823,9 +822,6 @@ ERRORS = [
 
 @pytest.mark.parametrize("function, arguments, message", ERRORS)
 def test_errors_say_what_was_expected_and_what_came(function, arguments, message):
-    if message is None:
-        function(**arguments)
-        return
     with pytest.raises(ValueError, match=f"^{message}"):
         function(**arguments)
 
@@ -865,10 +861,7 @@ def test_other_errors_of_linear_attention():
         ({"key": K * np.nan}, "key must be finite; got nan"),
         ({"mask": [True] * 3}, r"mask must broadcast to \(4,\); got shape \(3,\)"),
         ({"causal": 1}, "causal must be True or False; got 1"),
-        (
-            {"value": V * 1e308, "query": Q + 1e3},
-            "value must be finite|value and feature_map must give weighted sums that",
-        ),
+        ({"value": V * 3e307, "query": Q + 1e3}, "value and feature_map must give weighted sums that float64 can hold"),
     ):
         with pytest.raises(ValueError, match=f"^({message})"):
             linear_attention(**{"query": Q, "key": K, "value": V, "feature_map": positive} | arguments)
