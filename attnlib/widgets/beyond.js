@@ -237,7 +237,10 @@ function describe(state, { way, mean, weights, answer, optima: local, rest }) {
   const none = weights.filter((weight) => weight === 0).length;
   const idle = `${none || "none"} of ${weights.length} keys ${none > 1 ? "have" : "has"} exactly no weight`;
   const level = likelihood(state);
-  const less = (place) => `${show(place)}, less likely by ${show(level(answer) - level(place))} nats`;
+  const less = (place) => {
+    const nats = level(answer) - level(place);
+    return `${show(place)}, ${nats > 1e-9 ? `less likely by ${show(nats)} nats` : "as likely"}`;
+  };
   const others = `${local.length > 1 ? "Other optima are" : "Another optimum is"} at ${local.map(less).join("; ")}.`;
   return {
     evenness: `γ = ${show(state.order)}: ${idle}. ${both}`,

@@ -84,7 +84,7 @@ class Alternatives(Widget):
     kappa = Quantity(1.0, low=1 / 64, high=64, label="κ", logarithmic=True)
     absent = Quantity(0.0, low=-4, high=4, label="s₀", symbol="s0")
     scores = Quantity([2.0, 1.4, 0.6, 0.0, -1.0], low=-3, high=3, per_key=True)
-    values = Quantity([1.2, 0.6, 1.8, -2.5, -0.7], low=-3, high=3, per_key=True)
+    values = Quantity([1.2, 0.6, 1.8, -2.4, -0.7], low=-3, high=3, per_key=True)
 
     @property
     def way(self):
