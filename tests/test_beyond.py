@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.spatial
+import scipy.special
 import scipy.stats
 import torch
 
@@ -599,6 +600,17 @@ def test_angles_are_exact_whatever_the_dtype(backend, dtype):
 def test_rotations_have_derivatives_by_vectors_and_positions(rng):
     given = [torch.tensor(rng.normal(size=size), requires_grad=True) for size in ((2, 3, 4), (3,))]
     assert torch.autograd.gradcheck(rotate, given)
+
+
+def test_a_step_of_a_hopfield_memory_lowers_its_energy_by_half_the_squared_step(rng):
+    for _ in range(200):
+        patterns, state, temperature = 3 * rng.normal(size=(6, 4)), 5 * rng.normal(size=4), rng.uniform(0.05, 3)
+
+        def energy(x, patterns=patterns, temperature=temperature):
+            return x @ x / 2 - temperature * scipy.special.logsumexp(patterns @ x / temperature)
+
+        step = layer.attention(state[None], patterns, patterns, scale=1 / temperature)[0]
+        assert energy(step) - energy(state) <= -((step - state) ** 2).sum() / 2 + 1e-12 * (1 + state @ state)
 
 
 @pytest.mark.parametrize("orthogonal", [True, False])
