@@ -34,8 +34,14 @@ class Weights(torch.autograd.Function):
 
 
 def _product(p: torch.Tensor, vector: torch.Tensor, alpha: float, temperature: float) -> torch.Tensor:
+    """Multiply by the Jacobian. Where one r is far larger than the others, and perhaps too large for the dtype, its
+    row would be the small difference of large numbers: but columns add up to zero, so it has what the others leave.
+    """
     support = p > 0
     r = torch.where(support, torch.where(support, p, 1.0) ** (2 - alpha), 0.0)
+    largest = r.argmax(-1, keepdim=True)
+    rest, gaps = r.scatter(-1, largest, 0.0), vector - vector.gather(-1, largest)
     total = r.sum(-1, keepdim=True)
-    mean = (r * vector).sum(-1, keepdim=True) / torch.where(total > 0, total, 1.0)
-    return r * (vector - mean) / temperature
+    mean = (rest * gaps).sum(-1, keepdim=True) / torch.where(total > 0, total, 1.0)
+    others = rest * (gaps - mean)
+    return others.scatter(-1, largest, -others.sum(-1, keepdim=True)) / temperature
