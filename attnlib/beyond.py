@@ -766,8 +766,8 @@ def _climb(xp: Any, value: Array, mean: Array, noise: Callable) -> tuple[Array, 
 
     `noise` takes the squared distances (..., M, S) and gives the height, (..., M), the logarithm of the weights under
     which the average of the values is the next mean of EM, and how much of each weight's pull along its own residual
-    is lost as the residual grows. EM never goes down, but slows down; Newton's step is taken in its place where the
-    height is concave, if it leads as high.
+    is lost as the residual grows. EM never goes down, but slows down; Newton's step, which is EM's where the height
+    is not concave, is taken in its place where it is higher, or as high with less than half of the slope.
     """
     eye = xp.eye(value.shape[-1], dtype=value.dtype, device=device(value))
     rounding = 4 * float(xp.finfo(value.dtype).eps)
@@ -790,9 +790,13 @@ def _climb(xp: Any, value: Array, mean: Array, noise: Callable) -> tuple[Array, 
         along = (xp.matrix_transpose(directions) @ move[..., None])[..., 0] / xp.where(concave, rates, 1.0)
         newton = at(mean + (directions @ along[..., None])[..., 0])
         em = at(mean + move)
-        quick = newton[1] >= em[1] - rounding * xp.abs(em[1])
+        gain, noisy = newton[1] - em[1], rounding * xp.abs(em[1])
+        quick = (gain > noisy) | ((gain >= -noisy) & (newton[3] <= em[3] / 2))
         there = [_choose(xp, quick, a, b) for a, b in zip(newton, em, strict=True)]
-        climbs = (there[1] > height) | ((there[1] >= height - rounding * xp.abs(height)) & (there[3] < slope / 2))
+        gain, noisy = there[1] - height, rounding * xp.abs(height)
+        # Where rounding may be all that there is of a gain, the slope must fall too, or two places would take turns.
+        small = ((gain > 0) & (there[3] < slope)) | ((gain >= -noisy) & (there[3] < slope / 2))
+        climbs = (gain > noisy) | small
         if not xp.any(climbs):
             break
         here = [_choose(xp, climbs, a, b) for a, b in zip(there, here, strict=True)]

@@ -15,7 +15,7 @@ import scipy.special
 import scipy.stats
 import torch
 
-from attnlib import layer, likelihood, softmax
+from attnlib import beyond, layer, likelihood, softmax
 from attnlib.beyond import (
     entmax,
     gaussian_kernel_scores,
@@ -229,6 +229,17 @@ def test_the_gradient_is_that_of_the_closed_jacobian(rng, alpha):
     assert (gone.grad == 0).all()
 
 
+@pytest.mark.parametrize("alpha", [5.0, 10.0, 50.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_small_weight_of_a_large_order_keeps_its_gradient(alpha, dtype):
+    """Two keys share one weight, so that of dp_1 / ds_1 = r_1 r_2 / (r_1 + r_2), however large r_2 is."""
+    edge = torch.tensor([(1 - 64 * torch.finfo(dtype).eps) / (alpha - 1), 0.0], dtype=dtype, requires_grad=True)
+    weights = entmax(edge, alpha=alpha)
+    assert 0 < weights[1] < 1e-5
+    (found,) = torch.autograd.grad(weights[0], edge)
+    torch.testing.assert_close(found, torch.tensor([1.0, -1.0], dtype=dtype), rtol=1e-4, atol=0)
+
+
 # -- medians ---------------------------------------------------------------------------------------------------------
 
 
@@ -259,16 +270,17 @@ def test_the_geometric_median_is_no_worse_than_scipys(rng):
         assert found <= best + 1e-8 * best + 1e-9 * np.abs(middle).max() * 1e-6
 
 
-def test_a_median_beside_a_value_is_found(rng):
-    """Where a weight is a little less than what would hold the median at its value, EM would take steps without end."""
-    for _ in range(60):
-        value = rng.normal(size=(rng.integers(3, 12), rng.integers(2, 5)))
-        unit = (value[1:] - value[0]) / np.linalg.norm(value[1:] - value[0], axis=1, keepdims=True)
-        weights = np.r_[np.linalg.norm(unit.sum(0)) / (1 + 10 ** rng.uniform(-5, -1)), np.ones(len(unit))]
-        loss = lambda x, v=value, w=weights: w @ np.linalg.norm(v - x, axis=1)  # noqa: E731
-        found = laplace_value(value, np.log(weights), euclidean=True)
-        assert loss(found) < loss(value[0])
-        assert loss(found) <= least(loss, [found, value[0]]) * (1 + 1e-12)
+@pytest.mark.parametrize("share", [1e-2, 1e-3, 1e-4, 1e-5])
+def test_a_value_that_is_almost_the_geometric_median_is_left(rng, share):
+    """Its own weight almost holds the others' pull: EM is slow there, and at the end all pulls must cancel."""
+    for _ in range(100):
+        value = np.concatenate([np.zeros((1, 3)), rng.normal(size=(4, 3))])
+        pulls = np.exp(rng.normal(size=(4, 1)))
+        strength = np.linalg.norm((pulls * value[1:] / np.linalg.norm(value[1:], axis=1, keepdims=True)).sum(0))
+        scores = np.log(np.r_[strength * (1 - share), pulls[:, 0]])
+        gaps = value - laplace_value(value, scores, euclidean=True)
+        weights = softmax(scores) / np.linalg.norm(gaps, axis=1)
+        assert np.linalg.norm(weights @ gaps) < 1e-9
 
 
 def test_weighted_medians_are_those_of_repeated_values(backend, rng):
@@ -376,6 +388,14 @@ def test_from_a_start_the_likelihood_never_falls_and_the_end_is_stationary(rng):
             assert slope <= 1e-11 * (pulls @ (np.linalg.norm(gaps, axis=-1) + np.abs(end).max())) or slope < 1e-12
         ends.add(len(np.unique(np.round(found.log_likelihood, 6))))
     assert max(ends) > 1  # several local optima are met
+
+
+def test_no_climb_takes_turns_between_two_places(monkeypatch):
+    """At this one two places differ by rounding alone, and the lower one has less than half of the slope."""
+    calls, weigh = [], beyond.weigh
+    monkeypatch.setattr(beyond, "weigh", lambda *given, **options: calls.append(1) or weigh(*given, **options))
+    student_t_value([[-1.9, 0.6], [0.4, 0.1], [-0.3, -1.8]], [0.2, -0.1, -1.6], dof=100, kappa=1e-3)
+    assert len(calls) < 100
 
 
 def test_kappa_does_not_cancel_and_many_degrees_are_a_gaussian():
