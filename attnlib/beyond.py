@@ -535,7 +535,10 @@ def rotate(vectors: ArrayLike, positions: ArrayLike, *, base: float = 10_000.0) 
     first, second = x[..., ::2], x[..., 1::2]
     cosine, sine = (cast(xp, f(angles), x.dtype) for f in (xp.cos, xp.sin))
     both = xp.stack([first * cosine - second * sine, first * sine + second * cosine], axis=-1)
-    return cast(xp, xp.reshape(both, (*shape, d)), dtype)
+    result = cast(xp, xp.reshape(both, (*shape, d)), dtype)
+    if not xp.all(xp.isfinite(result)):
+        raise ValueError(f"vectors must have turns that {dtype} can hold; got one beyond its range")
+    return result
 
 
 @own_arithmetic
@@ -586,9 +589,10 @@ def sink(
     scores, temperature, axis = _last_axis(xp, dtype, scores, temperature, mask, axis)
     require_scores(xp, log_precision, "log_precision")
     batch = tuple(scores.shape[:-1])
-    if broadcast("scores and log_precision", tuple(log_precision.shape), batch) != batch:
-        raise ValueError(f"log_precision must broadcast to {batch}; got shape {tuple(log_precision.shape)}")
-    absent = temperature * xp.broadcast_to(cast(xp, log_precision, scores.dtype), batch)[..., None]
+    try:
+        absent = temperature * xp.broadcast_to(cast(xp, log_precision, scores.dtype), batch)[..., None]
+    except (ValueError, RuntimeError):
+        raise ValueError(f"log_precision must broadcast to {batch}; got shape {tuple(log_precision.shape)}") from None
     require_scores(xp, absent, "temperature * log_precision")
     weights, _ = weigh(xp, xp.concat([scores, absent], axis=-1), temperature=temperature)
     return cast(xp, xp.moveaxis(weights[..., :-1], -1, axis), dtype)

@@ -760,6 +760,11 @@ ERRORS = [
     (entmax, {"scores": [1.0], "alpha": 0.999}, "alpha must be at least 1; got 0.999"),
     (entmax, {"scores": [1.0], "alpha": math.inf}, "alpha must be a finite number; got inf"),
     (sink, {"scores": [1.0], "log_precision": [1.0, 2.0]}, r"log_precision must broadcast to \(\); got shape \(2,\)"),
+    (
+        sink,
+        {"scores": np.ones((2, 3)), "log_precision": np.ones(3)},
+        r"log_precision must broadcast to \(2,\); got shape \(3,\)",
+    ),
     (sink, {"scores": [1.0], "log_precision": math.nan}, "log_precision must be finite or -inf; got nan"),
     (
         sink,
@@ -800,6 +805,11 @@ ERRORS = [
     ),
     (rotate, {"vectors": np.ones((2, 4)), "positions": [0, np.nan]}, "positions must be finite; got nan"),
     (rotate, {"vectors": [[np.inf, 1.0]], "positions": [0]}, "vectors must be finite; got inf"),
+    (
+        rotate,
+        {"vectors": np.full((1, 2), 65504, "float16"), "positions": [0.8]},
+        "vectors must have turns that float16 can hold; got one",
+    ),
     (
         rotate,
         {"vectors": np.ones((1, 4)), "positions": [0], "base": 0},
@@ -884,6 +894,11 @@ FEATURE_MAPS = {
 def test_a_feature_map_that_gives_no_weights_is_named(message, causal):
     with pytest.raises(ValueError, match=f"^({message})"):
         linear_attention(Q, K, V, feature_map=FEATURE_MAPS[message], causal=causal)
+
+
+def test_features_may_be_a_list():
+    listed = linear_attention(Q, K, V, feature_map=lambda x: positive(x).tolist())
+    np.testing.assert_array_equal(listed, linear_attention(Q, K, V, feature_map=positive))
 
 
 def test_other_errors_of_linear_attention():
