@@ -12,6 +12,8 @@ class Weights(torch.autograd.Function):
     r = p^(2 - alpha) on the support. The Jacobian is symmetric, so that it serves both modes of differentiation.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(scores: torch.Tensor, search: Callable, alpha: float, temperature: float) -> torch.Tensor:
         return search(scores)

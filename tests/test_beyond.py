@@ -205,6 +205,12 @@ def test_derivatives_of_every_kind(rng, alpha):
     height = lambda s: (weigh(s) ** 2).sum()  # noqa: E731
     (expected,) = torch.autograd.grad(height(scores), scores)
     torch.testing.assert_close(torch.func.grad(height)(scores.detach()), expected)
+    one = scores.detach()[:, 0]
+    for every, plainly in (
+        (torch.func.jacfwd(weigh)(one), torch.autograd.functional.jacobian(weigh, one)),
+        (torch.func.hessian(height)(one), torch.autograd.functional.hessian(height, one)),
+    ):
+        torch.testing.assert_close(every, plainly)
 
 
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
