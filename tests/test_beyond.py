@@ -302,6 +302,12 @@ def test_weighted_medians_are_those_of_repeated_values(backend, rng):
         np.testing.assert_allclose(laplace_value(value, np.zeros(keys)), np.median(value, axis=0), rtol=1e-15)
 
 
+def test_a_weight_just_above_a_half_decides():
+    for excess in (1e-12, 1e-9, 1e-7):
+        found = laplace_value([[1.0], [2.0]], [0.0, math.log1p(excess)])
+        np.testing.assert_array_equal(found, [2])
+
+
 def test_the_coordinates_median_is_no_worse_than_any_value(rng):
     for value, scores in layouts(rng, 40):
         weights = softmax(scores)
@@ -394,6 +400,16 @@ def test_from_a_start_the_likelihood_never_falls_and_the_end_is_stationary(rng):
             assert slope <= 1e-11 * (pulls @ (np.linalg.norm(gaps, axis=-1) + np.abs(end).max())) or slope < 1e-12
         ends.add(len(np.unique(np.round(found.log_likelihood, 6))))
     assert max(ends) > 1  # several local optima are met
+
+
+def test_a_climb_from_far_away_arrives(rng):
+    """It takes more than a score of steps, and ends where all pulls cancel."""
+    for _ in range(20):
+        value = rng.normal(size=(40, 2)) + 3 * rng.integers(0, 2, size=(40, 1))
+        found = student_t_value(value, np.zeros(40), dof=1, kappa=10, start=1e4 * rng.normal(size=(20, 2))).mean
+        gaps = value - found[:, None]
+        pulls = 1 / (0.1 + (gaps**2).sum(-1))
+        assert np.abs((pulls[..., None] * gaps).sum(1)).max() < 1e-9
 
 
 def test_no_climb_takes_turns_between_two_places(monkeypatch):
