@@ -232,7 +232,8 @@ def student_t_value(
     alpha, kappa : float
         As for `attnlib.likelihood.log_precision`.
     start : array (..., dv), finite, optional
-        Where to start from. None starts from every value, and from the softmax average.
+        Where to start from, within 1e150 times the largest value. None starts from every value, and from the softmax
+        average.
 
     Returns
     -------
@@ -278,6 +279,8 @@ def student_t_value(
         average = weigh(xp, logs)[0][..., None, :] @ value
         starts = xp.concat([xp.broadcast_to(value, (*logs.shape, coordinates)), average], axis=-2)
     unit = _unit(xp, value, starts)
+    if xp.any(unit > 1e150 * _unit(xp, value)):  # the squares of what is between the values would vanish
+        raise ValueError("start must be within 1e150 times the largest value; got one farther away")
     own = (logs + 2 * xp.log(unit[..., 0]) - math.log(dof))[..., None, :]  # (..., 1, S)
 
     def noise(square: Array) -> tuple[Array, Array, Array]:

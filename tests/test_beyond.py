@@ -862,6 +862,11 @@ ERRORS = [
     ),
     (
         student_t_value,
+        {"value": [[1.0], [3.0]], "scores": [0.0, 0.0], "dof": 3, "start": [1e300]},
+        "start must be within 1e150 times the largest value",
+    ),
+    (
+        student_t_value,
         {"value": np.ones((2, 1, 1)), "scores": np.zeros((2, 1)), "dof": 1, "start": np.ones((3, 1))},
         r"batch dimensions of value, scores, start must have shapes that broadcast; got \(2,\) and \(3,\)",
     ),
