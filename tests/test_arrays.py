@@ -118,7 +118,7 @@ AT_THE_ENDS = [
         {"value": [[1e308, 1.0], [-1e308, 2.0], [1e-310, 0.0]], "scores": [0.0, 1e-9, -np.inf], "euclidean": True},
     ),
     (beyond.student_t_value, {"value": [[1e308], [-1e308], [1e-310]], "scores": [740.0, 1e4, -1e4], "dof": 1e-300}),
-    (beyond.student_t_value, {"value": [[1e-200], [0.0]], "scores": [0.0, -np.inf], "dof": 1e300, "start": [1e308]}),
+    (beyond.student_t_value, {"value": [[1e-200], [0.0]], "scores": [0.0, -np.inf], "dof": 1e300, "start": [1e-60]}),
     (beyond.gaussian_kernel_scores, {"query": [[1e-200]], "key": [[0.0], [1e154]]}),
     (beyond.linear_attention, {"query": [[-740.0]], "key": [[0.0], [-740.0]], "value": V[:2], "feature_map": np.exp}),
     (beyond.soft_cap, {"scores": [1e308, -1e308, 1e-310, -np.inf], "cap": 1e-300}),
