@@ -218,6 +218,45 @@ def require_axis(axis: Any, ndim: int, name: str = "scores") -> int:
     return position
 
 
+def require_scores_for_weights(
+    xp: Any, dtype: Any, scores: Array, temperature: Any, mask: ArrayLike | None, axis: Any
+) -> tuple[Array, float, int]:
+    """Return what softmax and its alternatives start from: scores in the dtype to add up in, -inf where masked.
+
+    And the temperature and the axis, all of them checked.
+    """
+    axis = require_axis(axis, scores.ndim)
+    temperature = require_temperature(xp, wide(xp, dtype), temperature)
+    require_scores(xp, scores)
+    if mask is not None:
+        scores = xp.where(boolean(xp, mask, tuple(scores.shape), scores), scores, -math.inf)
+    return cast(xp, scores, wide(xp, dtype)), temperature, axis
+
+
+def require_shapes(query: Array, key: Array, value: Array | None = None) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """Return the common batch shape and (L, S)."""
+    arrays = {"query": query, "key": key} | ({} if value is None else {"value": value})
+    for (name, array), letters in zip(arrays.items(), ("L, d", "S, d", "S, dv"), strict=False):
+        if array.ndim < 2:
+            raise ValueError(f"{name} must have shape (..., {letters}); got {tuple(array.shape)}")
+    (length, d), keys = query.shape[-2:], key.shape[-2]
+    if d == 0:
+        raise ValueError(f"query must have at least one coordinate, shape (..., L, d); got {tuple(query.shape)}")
+    if key.shape[-1] != d:
+        raise ValueError(f"key must have shape (..., S, {d}) to match query; got {tuple(key.shape)}")
+    if value is not None and value.shape[-2] != keys:
+        raise ValueError(f"value must have shape (..., {keys}, dv) to match key; got {tuple(value.shape)}")
+    batch = broadcast("batch dimensions of " + ", ".join(arrays), *(tuple(x.shape[:-2]) for x in arrays.values()))
+    return batch, (length, keys)
+
+
+def require_products(xp: Any, query: Array, key: Array, products: Array) -> None:
+    """Raise unless all scores are finite. NaN or inf in a factor always shows there, so they are looked at first."""
+    if not xp.all(xp.isfinite(products)):
+        require_finite(xp, query=query, key=key)
+        raise ValueError(f"query and key must have scores that {products.dtype} can hold; got one beyond its range")
+
+
 def require_weights(
     xp: Any, weights: Array, given: Any, name: str = "p", axis: int = -1, *, nowhere: bool = False
 ) -> Array:

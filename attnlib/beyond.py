@@ -24,16 +24,17 @@ from attnlib._arrays import (
     number,
     own_arithmetic,
     peak,
-    require_axis,
     require_finite,
     require_no_gradient,
+    require_products,
     require_scores,
+    require_scores_for_weights,
+    require_shapes,
     require_temperature,
     weigh,
     wide,
 )
-from attnlib.layer import _require_products, _shapes
-from attnlib.likelihood import _readings
+from attnlib.likelihood import readings
 
 __all__ = [
     "StudentT",
@@ -337,7 +338,7 @@ def gaussian_kernel_scores(query: ArrayLike, key: ArrayLike) -> Array:
     Nadaraya (1964) and Watson (1964): with it, attention is kernel regression.
     """
     xp, dtype, (query, key) = floats(query=query, key=key)
-    _shapes(query, key)
+    require_shapes(query, key)
     q, k = (cast(xp, x, wide(xp, dtype)) for x in (query, key))
     zero = 0.0
     if is_torch_array(q):
@@ -348,7 +349,7 @@ def gaussian_kernel_scores(query: ArrayLike, key: ArrayLike) -> Array:
         product = a @ b.mT - (xp.sum(a * a, axis=-1)[..., :, None] + xp.sum(b * b, axis=-1)[..., None, :]) / 2
         zero, q, k = product - product.detach(), q.detach(), k.detach()
     result = cast(xp, zero - _squares(xp, q, k) / 2, dtype)
-    _require_products(xp, query, key, result)
+    require_products(xp, query, key, result)
     return result
 
 
@@ -408,7 +409,7 @@ def linear_attention(
     """
     causal = flag("causal", causal)
     xp, dtype, arrays = floats(query=query, key=key, value=value)
-    batch, _ = _shapes(*arrays)
+    batch, _ = require_shapes(*arrays)
     query, key, value = (cast(xp, x, wide(xp, dtype)) for x in arrays)
     require_finite(xp, query=query, key=key, value=value)
     queries, keys = (_features(xp, feature_map, x) for x in (query, key))
@@ -589,7 +590,8 @@ def sink(
     Miller (2023), for log_precision = 0; Xiao et al. (2024).
     """
     xp, dtype, (scores, log_precision) = floats(scores=scores, log_precision=log_precision)
-    scores, temperature, axis = _last_axis(xp, dtype, scores, temperature, mask, axis)
+    scores, temperature, axis = require_scores_for_weights(xp, dtype, scores, temperature, mask, axis)
+    scores = xp.moveaxis(scores, axis, -1)
     require_scores(xp, log_precision, "log_precision")
     batch = tuple(scores.shape[:-1])
     try:
@@ -601,21 +603,10 @@ def sink(
     return cast(xp, xp.moveaxis(weights[..., :-1], -1, axis), dtype)
 
 
-def _last_axis(
-    xp: Any, dtype: Any, scores: Array, temperature: float, mask: ArrayLike | None, axis: int
-) -> tuple[Array, float, int]:
-    """Return checked scores in the dtype to add up in, their keys in the last axis, the temperature, and the axis."""
-    axis = require_axis(axis, scores.ndim)
-    temperature = require_temperature(xp, wide(xp, dtype), temperature)
-    require_scores(xp, scores)
-    if mask is not None:
-        scores = xp.where(boolean(xp, mask, tuple(scores.shape), scores), scores, -math.inf)
-    return xp.moveaxis(cast(xp, scores, wide(xp, dtype)), axis, -1), temperature, axis
-
-
 def _entmax(scores: ArrayLike, alpha: float, temperature: float, mask: ArrayLike | None, axis: int) -> Array:
     xp, dtype, (scores,) = floats(scores=scores)
-    scores, temperature, axis = _last_axis(xp, dtype, scores, temperature, mask, axis)
+    scores, temperature, axis = require_scores_for_weights(xp, dtype, scores, temperature, mask, axis)
+    scores = xp.moveaxis(scores, axis, -1)
     search = functools.partial(_threshold if alpha <= 2 else _smallest, xp, alpha - 1, temperature)
     if scores.shape[-1] == 0:
         weights = scores
@@ -708,7 +699,7 @@ def _smallest(xp: Any, beta: float, temperature: float, scores: Array) -> Array:
 
 def _noisy(xp: Any, value: Array, scores: Array, alpha: float, kappa: float) -> tuple[Array, Array]:
     """Return values (..., S, dv) and log precisions (..., S) in float64; without a key, one that is not read."""
-    value, logs = _readings(xp, xp.float64, value, scores, alpha, kappa)
+    value, logs = readings(xp, xp.float64, value, scores, alpha, kappa)
     *batch, keys, coordinates = value.shape
     if coordinates == 0:
         raise ValueError(f"value must have at least one coordinate, shape (..., S, dv); got {tuple(value.shape)}")

@@ -23,7 +23,6 @@ from attnlib._arrays import (
     Array,
     ArrayLike,
     boolean,
-    broadcast,
     cast,
     flag,
     floats,
@@ -31,10 +30,10 @@ from attnlib._arrays import (
     number,
     own_arithmetic,
     peak,
-    require_axis,
     require_finite,
-    require_scores,
-    require_temperature,
+    require_products,
+    require_scores_for_weights,
+    require_shapes,
     weigh,
     whole,
     wide,
@@ -83,11 +82,11 @@ def scores(query: ArrayLike, key: ArrayLike, *, scale: float | None = None) -> A
     Vaswani et al. (2017), section 3.2.1; Ma (2025), the exponent of Eq. 1.
     """
     xp, dtype, (query, key) = floats(query=query, key=key)
-    _shapes(query, key)
+    require_shapes(query, key)
     scale = _scale(scale, query)
     wider = wide(xp, dtype)
     result = cast(xp, _products(xp, cast(xp, query, wider), cast(xp, key, wider), scale), dtype)
-    _require_products(xp, query, key, result)
+    require_products(xp, query, key, result)
     return result
 
 
@@ -133,12 +132,8 @@ def softmax(scores: ArrayLike, *, temperature: float = 1.0, mask: ArrayLike | No
     Ma (2025), Eq. 1 and Eq. 10-11, where 1/temperature is called alpha.
     """
     xp, dtype, (scores,) = floats(scores=scores)
-    axis = require_axis(axis, scores.ndim)
-    temperature = require_temperature(xp, wide(xp, dtype), temperature)
-    require_scores(xp, scores)
-    if mask is not None:
-        scores = xp.where(boolean(xp, mask, tuple(scores.shape), scores), scores, -math.inf)
-    weights, _ = weigh(xp, cast(xp, scores, wide(xp, dtype)), axis, temperature)
+    scores, temperature, axis = require_scores_for_weights(xp, dtype, scores, temperature, mask, axis)
+    weights, _ = weigh(xp, scores, axis, temperature)
     return cast(xp, weights, dtype)
 
 
@@ -316,7 +311,7 @@ def _checked(
     """Return namespace, dtype, the arguments once they are known to be right, batch shape and (L, S)."""
     causal = flag("causal", causal)
     xp, dtype, (query, key, value) = floats(query=query, key=key, value=value)
-    batch, shape = _shapes(query, key, value)
+    batch, shape = require_shapes(query, key, value)
     scale = _scale(scale, query)
     mask = None if mask is None else boolean(xp, mask, batch + shape, query)
     return xp, dtype, query, key, value, scale, mask, causal, batch, shape
@@ -434,19 +429,12 @@ def _allowed_scores(
     """Return the scores of keys start, start + 1, ... by queries first, ..., -inf where mask or causality forbids."""
     s = _products(xp, query, key, scale)
     if check:
-        _require_products(xp, query, key, s)
+        require_products(xp, query, key, s)
     if causal and start + s.shape[-1] > first + 1:
         rows = xp.arange(first, first + s.shape[-2], device=device(s))[:, None]
         columns = xp.arange(start, start + s.shape[-1], device=device(s))
         s = xp.where(columns <= rows, s, -math.inf)
     return s if mask is None else xp.where(mask, s, -math.inf)
-
-
-def _require_products(xp: Any, query: Array, key: Array, products: Array) -> None:
-    # The happy path looks at the products alone: NaN or inf in a factor always shows there.
-    if not xp.all(xp.isfinite(products)):
-        require_finite(xp, query=query, key=key)
-        raise ValueError(f"query and key must have scores that {products.dtype} can hold; got one beyond its range")
 
 
 def _norm(array: Array) -> float:
@@ -484,23 +472,6 @@ def _fits_fused(xp: Any, query: Array, key: Array, value: Array, scale: float) -
         return True  # looking at the data would stall the accelerator
     # NaN fails both comparisons, and the other path then names it.
     return _bounded(xp, query, key, scale) and _norm(value) < math.inf
-
-
-def _shapes(query: Array, key: Array, value: Array | None = None) -> tuple[tuple[int, ...], tuple[int, int]]:
-    """Return the common batch shape and (L, S)."""
-    arrays = {"query": query, "key": key} | ({} if value is None else {"value": value})
-    for (name, array), letters in zip(arrays.items(), ("L, d", "S, d", "S, dv"), strict=False):
-        if array.ndim < 2:
-            raise ValueError(f"{name} must have shape (..., {letters}); got {tuple(array.shape)}")
-    (length, d), keys = query.shape[-2:], key.shape[-2]
-    if d == 0:
-        raise ValueError(f"query must have at least one coordinate, shape (..., L, d); got {tuple(query.shape)}")
-    if key.shape[-1] != d:
-        raise ValueError(f"key must have shape (..., S, {d}) to match query; got {tuple(key.shape)}")
-    if value is not None and value.shape[-2] != keys:
-        raise ValueError(f"value must have shape (..., {keys}, dv) to match key; got {tuple(value.shape)}")
-    batch = broadcast("batch dimensions of " + ", ".join(arrays), *(tuple(x.shape[:-2]) for x in arrays.values()))
-    return batch, (length, keys)
 
 
 def _scale(scale: float | None, query: Array) -> float:

@@ -156,7 +156,7 @@ def log_likelihood(
     Ma (2025), Eq. 2-5 and appendix A.
     """
     xp, dtype, (mean, value, scores) = floats(mean=mean, value=value, scores=scores)
-    value, logs = _readings(xp, dtype, value, scores, alpha, kappa)
+    value, logs = readings(xp, dtype, value, scores, alpha, kappa)
     if mean.ndim < 1 or mean.shape[-1] != value.shape[-1]:
         raise ValueError(f"mean must have shape (..., {value.shape[-1]}) to match value; got {tuple(mean.shape)}")
     broadcast("batch dimensions of mean, value", tuple(mean.shape[:-1]), tuple(logs.shape[:-1]))
@@ -208,7 +208,7 @@ def estimate(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0, kappa: 
     Ma (2025), Eq. 7-11. The precision is the Fisher information of the mean.
     """
     xp, dtype, (value, scores) = floats(value=value, scores=scores)
-    value, logs = _readings(xp, dtype, value, scores, alpha, kappa)
+    value, logs = readings(xp, dtype, value, scores, alpha, kappa)
     weights, total = weigh(xp, logs)
     mean = weights[..., None, :] @ value  # (..., 1, dv)
     return Estimate(cast(xp, mean[..., 0, :], dtype), total[..., 0])
@@ -306,7 +306,7 @@ def fit_kappa(value: ArrayLike, scores: ArrayLike, *, alpha: float = 1.0) -> Arr
     The maximum over the paper's beta of the log-likelihood of Ma (2025), Eq. 5; the sum is Cochran's Q over kappa.
     """
     xp, dtype, (value, scores) = floats(value=value, scores=scores)
-    value, logs = _readings(xp, dtype, value, scores, alpha, 1.0)
+    value, logs = readings(xp, dtype, value, scores, alpha, 1.0)
     keys, coordinates = value.shape[-2:]
     count = xp.sum(cast(xp, logs > -math.inf, value.dtype), axis=-1)
     _require_disagreement(xp, count > 1)
@@ -341,7 +341,7 @@ def _log_precision(xp: Any, scores: Array, alpha: float, kappa: float) -> Array:
     return logs
 
 
-def _readings(xp: Any, dtype: Any, value: Array, scores: Array, alpha: float, kappa: float) -> tuple[Array, Array]:
+def readings(xp: Any, dtype: Any, value: Array, scores: Array, alpha: float, kappa: float) -> tuple[Array, Array]:
     """Return checked values (..., S, dv) and their log precisions (..., S), the latter with the batch shape of both."""
     if value.ndim < 2:
         raise ValueError(f"value must have shape (..., S, dv); got {tuple(value.shape)}")
