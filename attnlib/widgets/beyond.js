@@ -5,9 +5,8 @@ import {
   connect,
   crossing,
   diamond,
-  dot,
   halo,
-  handle,
+  keyMarks,
   letterMark,
   mount,
   panel,
@@ -127,23 +126,14 @@ function build({ state, replace }) {
     diamond({ class: kind, "data-symbol": "μ̂" }),
   );
   const others = state().scores.map(() => svg("circle", { r: 4, class: "here" }));
+  const values = keyMarks(right, { state, replace }, { word: "value" });
   const keys = state().scores.map((_, key) => {
     const shape = (tag, kind, rest) => svg(tag, { class: kind, style: color(key), "data-key": key, ...rest });
     return {
       ring: shape("circle", "ring", { r: 9 }),
       spoke: shape("line", "spoke", { "data-symbol": "w" }),
       share: shape("circle", "halo", { "data-symbol": "w" }),
-      value: handle({
-        panel: right,
-        label: `value of key ${key + 1}`,
-        symbol: "v",
-        key,
-        axes: ["value"],
-        range: { low: -3, high: 3 },
-        value: () => state().values[key],
-        move: ([value]) => replace("values", key, value),
-        mark: dot(key),
-      }),
+      value: values[key],
     };
   });
   const [stem, spoke] = ["arrow", "spoke"].map((kind) => svg("line", { class: `${kind} query` }));

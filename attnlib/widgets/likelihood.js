@@ -3,8 +3,7 @@ import { density, pooled, readings } from "laws";
 import {
   color,
   connect,
-  dot,
-  handle,
+  keyMarks,
   leaders,
   mount,
   panel,
@@ -55,19 +54,10 @@ function build({ state, replace, model }) {
   const center = svg("line", { class: "center", "data-symbol": "μ̂" });
   const whisker = svg("path", { class: "whisker", "data-symbol": "μ̂" });
   const scoreHandles = scoreMarks(left, { state, replace });
+  const values = keyMarks(right, { state, replace }, { word: "value", name: "value" }, 4);
   const parts = state().scores.map((_, key) => ({
     bell: svg("path", { class: "bell", style: color(key), "data-key": key, "data-symbol": "sigma" }),
-    value: handle({
-      panel: right,
-      label: `value of key ${key + 1}`,
-      symbol: "v",
-      key,
-      axes: ["value"],
-      range: { low: -4, high: 4 },
-      value: () => state().value[key],
-      move: ([value]) => replace("value", key, value),
-      mark: dot(key),
-    }),
+    value: values[key],
   }));
   left.window.append(law);
   left.picture.append(...scoreHandles.map(({ group }) => group));

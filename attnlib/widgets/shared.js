@@ -333,21 +333,23 @@ export const letterMark = (letter, kind = "query") =>
 export const diamond = (attributes = {}) =>
   svg("path", { d: "M0-9 9 0 0 9-9 0Z", class: "output-mark", ...attributes });
 
-/** A mark for the score of every key, that moves along a panel's x axis within ±reach. */
-export const scoreMarks = (panel, { state, replace }, reach = 3) =>
-  state().scores.map((_, key) =>
+/** A mark for a number of every key, such as its value, that moves along a panel's x axis within ±reach. */
+export const keyMarks = (panel, { state, replace }, { word, name = `${word}s` }, reach = 3) =>
+  state()[name].map((_, key) =>
     handle({
       panel,
-      label: `score of key ${key + 1}`,
-      symbol: "s",
+      label: `${word} of key ${key + 1}`,
+      symbol: word[0],
       key,
-      axes: ["score"],
+      axes: [word],
       range: { low: -reach, high: reach },
-      value: () => state().scores[key],
-      move: ([score]) => replace("scores", key, score),
+      value: () => state()[name][key],
+      move: ([part]) => replace(name, key, part),
       mark: dot(key),
     }),
   );
+
+export const scoreMarks = (panel, controls, reach) => keyMarks(panel, controls, { word: "score" }, reach);
 
 /** Scores on a line of their own. `place` puts them where they are. */
 export function scoreLine(title, controls) {
