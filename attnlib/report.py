@@ -28,6 +28,10 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Markdown:
     | $n$ | weight |
     |--:|--:|
     | 2 | 0.5 |
+    >>> print(table(["evenness", "source", "weight"], [["Gini", "{cite}`martins2016`", "0.5"]]).data)
+    | evenness | source | weight |
+    |:--|--:|--:|
+    | Gini | {cite}`martins2016` | 0.5 |
     """
     lines = [[str(cell) for cell in line] for line in (head, *rows)]
     text = [f"| {' | '.join(line)} |" for line in lines]

@@ -136,11 +136,15 @@ class Choice(Quantity):
         self.metadata["quantity"]["choices"] = choices
 
     def _fits(self, array):
-        return np.isin(array, range(len(self.metadata["quantity"]["choices"])))
+        return np.isin(array, self._numbers)
+
+    @property
+    def _numbers(self):
+        return list(range(len(self.metadata["quantity"]["choices"])))
 
     @property
     def _reach(self):
-        return "{" + ", ".join(map(str, range(len(self.metadata["quantity"]["choices"])))) + "}"
+        return f"{{{str(self._numbers)[1:-1]}}}"
 
 
 class Switch(Choice):
