@@ -179,6 +179,7 @@ class Encoder:
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.layers, self.heads = config["num_hidden_layers"], config["num_attention_heads"]
+        self.groups = self.heads
         self._epsilon = config["layer_norm_eps"]
 
     def tokens(self, text: str) -> np.ndarray:

@@ -1,0 +1,171 @@
+"""What the loss says when the rule of every head, or of one layer, is changed without training.
+
+A loss is that of `attnlib.heads.LanguageModel` on a text, in nats a token.  What a model was trained with is not what
+it can be run with: a larger loss says how much is at stake in a rule, not which rule is better.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from attnlib.beyond import entmax, sink, sparsemax
+from attnlib.evidence import largest_budget, route
+from attnlib.heads import Attend, LanguageModel, causal_attention, losses
+from attnlib.layer import attention, scores, softmax, streaming_attention
+
+__all__ = ["FACTORS", "RULES", "factor_losses", "layer_losses", "rule_losses"]
+
+FACTORS = (0.25, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 2.0, 4.0)  # on all scores
+LAYER_FACTORS = (0.5, 0.8, 1.25, 2.0)
+
+Weighting = Callable[[np.ndarray], np.ndarray]  # of scores (h, n, n), -inf where a query may not look
+
+
+def _by(weights: Weighting) -> Attend:
+    """Attention with other weights."""
+
+    def attend(layer: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+        earlier: np.ndarray = np.tri(query.shape[1], dtype=bool)
+        return weights(np.where(earlier, scores(query, key), np.float32(-np.inf))) @ value
+
+    return attend
+
+
+def _without(column: int) -> Weighting:
+    """Softmax when one key may be attended by nobody but the queries up to it."""
+
+    def weights(s: np.ndarray) -> np.ndarray:
+        s = s.copy()
+        s[:, column + 1 :, column] = -np.inf
+        return softmax(s)
+
+    return weights
+
+
+def _softplus(s: np.ndarray) -> np.ndarray:
+    precision = np.logaddexp(0, s)  # 0 where s is -inf
+    return precision / precision.sum(-1, keepdims=True)
+
+
+def _even(s: np.ndarray) -> np.ndarray:
+    return softmax(np.where(s > -np.inf, 0, s))
+
+
+def _shuffled(s: np.ndarray) -> np.ndarray:
+    """Softmax weights, those of each query dealt out again among the keys that it may attend."""
+    rng = np.random.default_rng(0)
+    weights = softmax(s)
+    for row in range(1, s.shape[1]):
+        weights[:, row, : row + 1] = rng.permuted(weights[:, row, : row + 1], axis=-1)
+    return weights
+
+
+def fixed_budget(budgets: np.ndarray) -> Attend:
+    """Every head spends one share of log n, (layers, h), whatever its query: the budget in place of the price."""
+
+    def attend(layer: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+        s = np.where(np.tri(query.shape[1], dtype=bool), scores(query, key), np.float32(-np.inf)).astype(float)
+        wanted = budgets[layer][:, None] * np.log(np.arange(1, query.shape[1] + 1))
+        return (route(s, np.minimum(wanted, largest_budget(s))) @ value).astype(value.dtype)
+
+    return attend
+
+
+def fixed_norm(norms: np.ndarray) -> Attend:
+    """Every query of a head gets one norm, (layers, h): one price for a unit query."""
+
+    def attend(layer: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+        own = np.linalg.norm(query, axis=-1, keepdims=True)
+        return causal_attention(layer, (query / own * norms[layer][:, None, None]).astype(query.dtype), key, value)
+
+    return attend
+
+
+def scaled(factor: float, only: int | None = None) -> Attend:
+    """The book's attention with all scores, or those of one layer, times a factor."""
+
+    def attend(layer: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+        own = factor if only in (None, layer) else 1
+        output: np.ndarray = attention(query, key, value, scale=own / math.sqrt(query.shape[-1]), causal=True)
+        return output
+
+    return attend
+
+
+RULES: dict[str, Attend] = {
+    "softmax": causal_attention,
+    "softmax, block by block": lambda layer, *heads: streaming_attention(*heads, causal=True, block_size=64),
+    "softmax without the first key": _by(_without(0)),
+    "softmax without the second key": _by(_without(1)),
+    "softmax-one": _by(sink),
+    "entmax 1.5": _by(entmax),
+    "sparsemax": _by(sparsemax),
+    "softplus link": _by(_softplus),
+    "even weights": _by(_even),
+    "softmax, shuffled": _by(_shuffled),
+}
+
+
+def rule_losses(model: LanguageModel, tokens: np.ndarray, rules: dict[str, Attend]) -> dict[str, float]:
+    """The mean loss on a stretch of tokens by each rule."""
+    return {name: float(losses(model.logits(tokens, attend), tokens).mean()) for name, attend in rules.items()}
+
+
+def factor_losses(
+    model: LanguageModel, tokens: np.ndarray, factors: Sequence[float] = FACTORS
+) -> dict[str, list[float]]:
+    """The mean loss at each factor on all scores: of the text, and of two controls.
+
+    Returns
+    -------
+    dict
+        `text`: of what comes next.  `drawn`: of a token drawn from what the model itself expects there, for which no
+        other prediction can be better on average.  `shuffled`: of the text's tokens in random order.
+    """
+    rng = np.random.default_rng(0)
+    trained = np.float64(model.logits(tokens))
+    gumbel = rng.gumbel(size=trained.shape)  # the largest of scores with such noise is a draw from their softmax
+    drawn = np.concatenate([tokens[:1], (trained + gumbel).argmax(-1)[:-1]])
+    targets = {"text": tokens, "drawn": drawn, "shuffled": np.concatenate([tokens[:1], rng.permutation(tokens[1:])])}
+    found: dict[str, list[float]] = {name: [] for name in targets}
+    for factor in factors:
+        logits = model.logits(tokens, scaled(factor))
+        for name, target in targets.items():
+            found[name].append(float(losses(logits, target).mean()))
+    return found
+
+
+def layer_losses(model: LanguageModel, tokens: np.ndarray) -> list[list[float]]:
+    """The mean loss with the scores of one layer times a factor: a row for each layer, a column for each factor."""
+    x = model.embed(tokens)
+    found = []
+    for layer in range(model.layers):
+        row = []
+        for factor in LAYER_FACTORS:
+            changed = model.step(layer, x, scaled(factor))
+            for later in range(layer + 1, model.layers):
+                changed = model.step(later, changed)
+            row.append(float(losses(model.unembed(changed), tokens).mean()))
+        found.append(row)
+        x = model.step(layer, x)
+    return found
+
+
+def best_factor(by_text: np.ndarray, factors: Sequence[float] = FACTORS) -> np.ndarray:
+    """The factor at which the loss is least, by a cubic in its logarithm through the five factors about 1.
+
+    Parameters
+    ----------
+    by_text : array (texts, factors)
+
+    Examples
+    --------
+    >>> curve = np.log(np.array(FACTORS) / 1.1) ** 2
+    >>> best_factor(curve[None]).round(6)
+    array([1.1])
+    """
+    near = [number for number, factor in enumerate(factors) if 0.8 <= factor <= 1.25]
+    third, second, first, _ = np.polyfit(np.log(np.array(factors)[near]), np.asarray(by_text)[:, near].T, 3)
+    # The root of 3 third x^2 + 2 second x + first at which the curve bends upwards, in the form that third = 0 allows.
+    return np.exp(-first / (second + np.sqrt(second**2 - 3 * third * first)))
