@@ -15,6 +15,7 @@ SOURCES = (
     "attnlib/**/*.toml",
     "attnlib/**/*.js",
     "attnlib/**/*.css",
+    "attnlib/**/*.json",
     "chapters/**/*.json",
     "chapters/**/*.bib",
     "requirements.txt",

@@ -212,7 +212,7 @@ def names(site: Path) -> set[str]:
         for names in re.findall(r"""\b(?:class|id)=["']([^"']*)""", page.read_text(encoding="utf-8")):
             words.update(names.split())
     for script in site.rglob("*.js"):
-        if script.name != "searchindex.js":
+        if script.name != "searchindex.js" and not script.name.endswith("-data.js"):
             words.update(re.findall(r"[\w-]+", script.read_text(encoding="utf-8")))
     return words
 

@@ -346,7 +346,7 @@ def test_no_number_passes_for_a_whole_one_by_rounding(browser):
 
 
 def test_marks_that_would_hide_each_other_roll_up(browser):
-    places = calls(browser, "layer", "separate([[50, 90], [50, 90], [59, 90], [120, 90], [50, 90]])")
+    places = calls(browser, "beyond", "separate([[50, 90], [50, 90], [59, 90], [120, 90], [50, 90]])")
     assert places[0] == [50, 90] and places[3] == [120, 90]
     assert all(now[0] == before for now, before in zip(places, [50, 50, 59, 120, 50], strict=True)), json.dumps(places)
     for index, (x, y) in enumerate(places):

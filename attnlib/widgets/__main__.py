@@ -23,12 +23,13 @@ def page(kind: str) -> str:
     files = static_files()
     head = f'<!DOCTYPE html><meta charset="utf-8"><title>{kind}</title><style>{files["widget.css"]}</style>'
     view = '<meta name="viewport" content="width=device-width">'
-    return f"{head}{view}{data['text/html']}<script>{files[f'{kind}.js']}</script>"
+    scripts = "".join(f"<script>{files[name]}</script>" for name in (f"{kind}-data.js", f"{kind}.js") if name in files)
+    return f"{head}{view}{data['text/html']}{scripts}"
 
 
 def saved() -> float:
     """When a file of the library was last saved."""
-    return max(path.stat().st_mtime for path in LIBRARY.rglob("*") if path.suffix in (".py", ".js", ".css"))
+    return max(path.stat().st_mtime for path in LIBRARY.rglob("*") if path.suffix in (".py", ".js", ".css", ".json"))
 
 
 class _Preview(BaseHTTPRequestHandler):

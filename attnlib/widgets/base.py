@@ -26,6 +26,7 @@ def _source(name: str) -> str:
 
 
 _NO_CODE = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n|^ +", re.MULTILINE)  # comments and indentation
+_DECLARATION = re.compile(r"^(?=(?:export )?(?:async )?(?:const|let|function|class) )", re.MULTILINE)
 _IMPORT = re.compile(r'^import\s+\{([^}]*)\}\s+from\s+"([^"]+)";\n', re.MULTILINE)
 
 
@@ -52,8 +53,19 @@ def _script(kind: str, laws: tuple[Law, ...]) -> str:
             raise ValueError(f"{list(parts)[number]} has an import that cannot be bundled: {left[0]}")
         if twice := declared_names(text) & frozenset().union(*map(declared_names, scripts[:number])):
             raise ValueError(f"{list(parts)[number]} declares again {', '.join(sorted(twice))}")
+    scripts[1] = _reached(_NO_CODE.sub("", scripts[1]), f"awaken {scripts[2]}")
     text = re.sub(r"^export (?=(?:async )?(?:const|function)\b)", "", "\n".join(scripts), flags=re.MULTILINE)
     return _NO_CODE.sub("", text)  # a page loads the code alone
+
+
+def _reached(script: str, user: str) -> str:
+    """What a script declares and its user needs, itself or by what it needs."""
+    parts = {name: part for part in _DECLARATION.split(script) for name in declared_names(part)}
+    reached, words = set(), set(re.findall(r"\w+", user))
+    while found := (parts.keys() & words) - reached:
+        reached |= found
+        words.update(word for name in found for word in re.findall(r"\w+", parts[name]))
+    return "".join(part for name, part in parts.items() if name in reached)
 
 
 def _letters(formulas: tuple[Formula, ...]) -> list[list[str]]:
@@ -81,7 +93,7 @@ class Quantity(traitlets.TraitType):
     """A number, a tuple of numbers or a tuple of points, each within a range.  Arrays and lists are welcome.
 
     The slider of a logarithmic number moves by powers of two; its step is in doublings. `symbol` is its letter in the
-    formula, where that is not its name.
+    formula, where that is not its name. Without a slider the picture alone moves the number.
 
     Raises `traitlets.TraitError` that names the trait, what was expected and what came.
     """
@@ -97,11 +109,13 @@ class Quantity(traitlets.TraitType):
         per_key: bool = False,
         logarithmic: bool = False,
         symbol: str | None = None,
+        slider: bool = True,
     ):
         super().__init__(default)
         self.shape, self.per_key = np.shape(default), per_key
         quantity = {"low": low, "high": high, "step": step, "label": label, "dimensions": len(self.shape)}
         quantity |= ({"logarithmic": True} if logarithmic else {}) | ({"symbol": symbol} if symbol else {})
+        quantity |= {} if slider else {"slider": False}
         self.tag(sync=True, quantity=quantity)
 
     def validate(self, obj, value):
@@ -184,6 +198,7 @@ class Widget(anywidget.AnyWidget):
     precise: ClassVar[tuple[str, ...]] = ("weights",)  # results of which every digit is right, however small they are
     constants: ClassVar[dict[str, float]] = {}  # numbers that Python and the front end share
     page_data: ClassVar[tuple] = ()  # further synced traits that a page without a kernel needs
+    data_file: ClassVar[str | None] = None  # JSON beside this file that a page loads only when its reader asks
 
     _presets: traitlets.List = traitlets.List().tag(sync=True)
     _initial = traitlets.Dict().tag(sync=True)
@@ -324,11 +339,14 @@ def widget_classes() -> dict[str, type[Widget]]:
 
 
 def static_files() -> dict[str, str]:
-    """What a static site serves for its widgets, by file name: one script a widget, one style sheet.
+    """What a static site serves for its widgets, by file name: one script a widget, its data, one style sheet.
 
-    Plain scripts, not modules: browsers load no module from a disk, where a lecturer's copy of the site may be.
+    Plain scripts, not modules or JSON: browsers load neither from a disk, where a lecturer's copy of the site may be.
     """
     frame = '(() => {{\n"use strict";\n{script}\nawaken("{kind}", render);\n}})();\n'
     scripts = {kind: _script(kind, cls.laws) for kind, cls in widget_classes().items()}
     files = {f"{kind}.js": frame.format(script=script, kind=kind) for kind, script in scripts.items()}
+    for kind, cls in widget_classes().items():
+        if cls.data_file:
+            files[f"{kind}-data.js"] = f'(globalThis.attentionData ??= {{}})["{kind}"] = {_source(cls.data_file)};\n'
     return files | {"widget.css": _source("widget.css")}

@@ -221,15 +221,15 @@ export function leaders(weights) {
 }
 
 // JupyterLab's single-letter shortcuts must not act on the notebook while a control has the focus.
-const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
+export const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
 
-const round = (value) => Math.round(value * 100) / 100;
 const brief = (value) => `${Number(value.toPrecision(6))}`;
 
 /**
  * A mark that pointer and arrow keys move. `axes` names the coordinates that move, `move` receives the new ones;
- * `range` is { low, high }, or a function that gives it where it depends on the state; steps are then shares of it. */
-export function handle({ panel, label, symbol, key, axes, value, range, move, mark }) {
+ * `range` is { low, high }, or a function that gives it where it depends on the state; steps are then shares of it.
+ * A coordinate has so many places `perUnit`. */
+export function handle({ panel, label, symbol, key, axes, value, range, move, mark, perUnit = 100 }) {
   const group = svg(
     "g",
     {
@@ -247,6 +247,7 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
   if (key !== undefined) group.dataset.key = key;
   const moving = typeof range === "function";
   const reach = () => (moving ? range() : range);
+  const round = (value) => Math.round(value * perUnit) / perUnit;
   const set = (point) => move(point.map((coordinate) => clamp(moving ? coordinate : round(coordinate), reach())));
   // The point of the mark that was grabbed stays under the pointer; the page may scroll meanwhile.
   let grabbed = null;
@@ -274,7 +275,7 @@ export function handle({ panel, label, symbol, key, axes, value, range, move, ma
   group.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const unit = moving ? (reach().high - reach().low) / 5 : 1;
-    const step = (event.shiftKey ? 0.01 : 0.1) * unit;
+    const step = Math.max(moving ? 0 : 1 / perUnit, (event.shiftKey ? 0.01 : 0.1) * unit);
     const steps = {
       ArrowRight: [step, 0],
       ArrowLeft: [-step, 0],
@@ -471,7 +472,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
     for (const control of node.querySelectorAll("button, input, select")) fill(control, OWN_KEYS, []);
   const meanings = Object.fromEntries(model.get("_legend").map(([name, , text]) => [name, text]));
   const sliders = Object.entries(quantities)
-    .filter(([, { dimensions }]) => dimensions === 0)
+    .filter(([, { dimensions, slider }]) => dimensions === 0 && slider !== false)
     .map(([name, quantity]) => {
       const { label, low, high, step, logarithmic, symbol = name } = quantity;
       const binary = quantity.switch;
