@@ -25,7 +25,7 @@ def _source(name: str) -> str:
     return resources.files("attnlib.widgets").joinpath(name).read_text("utf-8")
 
 
-_NO_CODE = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n|^ +", re.MULTILINE)  # comments and indentation
+_COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)
 _DECLARATION = re.compile(r"^(?=(?:export )?(?:async )?(?:const|let|function|class) )", re.MULTILINE)
 _IMPORT = re.compile(r'^import\s+\{([^}]*)\}\s+from\s+"([^"]+)";\n', re.MULTILINE)
 
@@ -40,31 +40,33 @@ def _script(kind: str, laws: tuple[Law, ...]) -> str:
     """
     parts = {"laws": "\n".join([JAVASCRIPT_LOOPS, *(law.javascript() for law in laws)])}
     parts |= {"./shared.js": _source("shared.js"), f"./{kind}.js": _source(f"{kind}.js")}
+    asked: dict[str, set[str]] = {}
     for file, text in parts.items():
-        for names, origin in _IMPORT.findall(text):
+        for listed, origin in _IMPORT.findall(text):
             known = declared_names(parts[origin]) if origin in parts else set()
-            if unknown := {name.strip() for name in names.split(",")} - {""} - known:
+            asked[origin] = {name.strip() for name in listed.split(",")} - {""}
+            if unknown := asked[origin] - known:
                 raise ValueError(
                     f"{file} imports {', '.join(sorted(unknown))} from {origin!r}, which cannot be bundled"
                 )
-    scripts = [_IMPORT.sub("", text) for text in parts.values()]
+    scripts = [_COMMENT.sub("", _IMPORT.sub("", text)) for text in parts.values()]
     for number, text in enumerate(scripts):
         if left := re.search(r"^import\b.*", text, re.MULTILINE):
             raise ValueError(f"{list(parts)[number]} has an import that cannot be bundled: {left[0]}")
         if twice := declared_names(text) & frozenset().union(*map(declared_names, scripts[:number])):
             raise ValueError(f"{list(parts)[number]} declares again {', '.join(sorted(twice))}")
-    scripts[1] = _reached(_NO_CODE.sub("", scripts[1]), f"awaken {scripts[2]}")
+    scripts[1] = _reached(scripts[1], {"awaken"} | asked.get("./shared.js", set()))
     text = re.sub(r"^export (?=(?:async )?(?:const|function)\b)", "", "\n".join(scripts), flags=re.MULTILINE)
-    return _NO_CODE.sub("", text)  # a page loads the code alone
+    return re.sub(r"^ +", "", text, flags=re.MULTILINE)  # a page loads the code alone
 
 
-def _reached(script: str, user: str) -> str:
-    """What a script declares and its user needs, itself or by what it needs."""
+def _reached(script: str, names: set[str]) -> str:
+    """What a script declares under some names, and what that needs."""
     parts = {name: part for part in _DECLARATION.split(script) for name in declared_names(part)}
-    reached, words = set(), set(re.findall(r"\w+", user))
-    while found := (parts.keys() & words) - reached:
+    reached: set[str] = set()
+    while found := parts.keys() & names - reached:
         reached |= found
-        words.update(word for name in found for word in re.findall(r"\w+", parts[name]))
+        names = {word for name in found for word in re.findall(r"\w+", parts[name])}
     return "".join(part for name, part in parts.items() if name in reached)
 
 

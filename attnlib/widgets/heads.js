@@ -1,6 +1,19 @@
 // A trained model's heads: a map of all; what some make of a sentence, from their queries, keys and values.
 import { averaged, beside, bought, priced, relative, scored, softmax, sparse, strayed } from "laws";
-import { OWN_KEYS, crossing, handle, html, mount, panel, put, show, svg, toFragment, translation } from "./shared.js";
+import {
+  OWN_KEYS,
+  crossing,
+  handle,
+  html,
+  mount,
+  panel,
+  put,
+  same,
+  show,
+  svg,
+  toFragment,
+  translation,
+} from "./shared.js";
 
 const RULES = ["softmax", "budget", "sink", "sparsemax"];
 // What uses each quantity, and each formula by its number.
@@ -73,11 +86,7 @@ const load = (model) =>
     const here = () => globalThis.attentionData?.heads;
     if (here()) return resolve(here());
     if (model.send) {
-      const hear = (data) => {
-        model.off("msg:custom", hear);
-        resolve(data);
-      };
-      model.on("msg:custom", hear);
+      model.on("msg:custom", resolve);
       return model.send({ do: "load" });
     }
     const script = html("script", { src: `${SOURCE}`.replace(/\.js$/, "-data.js") });
@@ -88,7 +97,7 @@ const load = (model) =>
 
 /** A token's keys with the largest scores as a state of another widget: its link, and what to know of it. */
 function elsewhere([words, page, name, kind, count, reach], tokens, tau, { scores, values }) {
-  if (scores.length < count) return [`${words}: it has ${count} keys, and this token sees ${scores.length}.`];
+  if (scores.length < count) return [`${words}: it has ${count} keys, this token only ${scores.length}.`];
   const keys = [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, count);
   keys.sort((a, b) => a - b);
   const logits = keys.map((key) => scores[key] / tau);
@@ -99,8 +108,8 @@ function elsewhere([words, page, name, kind, count, reach], tokens, tau, { score
   const moved = logits.map((logit) => Math.max(-reach, top - (high - logit) / steep));
   const state = { ...holding(steep, moved), scores: moved };
   const notes = [keys.map((key) => quoted(tokens[key])).join(", ")];
-  if (steep > 1) notes.push(`scores divided by ${show(steep)}, which the link’s ${Object.keys(state)[0]} makes good`);
-  if ((high - low) / steep > 2 * reach + 1e-9) notes.push("the lowest scores are cut at the edge");
+  if (steep > 1) notes.push(`scores over ${show(steep)}, with ${Object.keys(state)[0]} to match`);
+  if ((high - low) / steep > 2 * reach + 1e-9) notes.push("the lowest are cut at the edge");
   if (kind === "likelihood") {
     const column = (c) => keys.map((key) => values[key][c]);
     const spread = (c) => Math.max(...column(c)) - Math.min(...column(c));
@@ -108,11 +117,8 @@ function elsewhere([words, page, name, kind, count, reach], tokens, tau, { score
     const size = Math.max(1, ...column(widest).map((part) => Math.abs(part) / 4));
     state.value = column(widest).map((part) => part / size);
     notes.push(`values: coordinate ${widest + 1} of 64, where they differ most`);
-    if (size > 1) notes.push(`divided by ${show(size)}`);
+    if (size > 1) notes.push(`over ${show(size)}`);
   }
-  const brief = (number) => Number(number.toPrecision(8));
-  for (const [key, numbers] of Object.entries(state))
-    state[key] = Array.isArray(numbers) ? numbers.map(brief) : brief(numbers);
   return [html("a", { href: page + toFragment(name, state) }, words), `: ${notes.join("; ")}.`];
 }
 
@@ -121,7 +127,7 @@ function atlas({ state, change, model }) {
   const [statistics, recorded] = [model.get("_statistics"), model.get("_recorded")];
   const [columns, rows] = [statistics[0].values.length, statistics[0].values[0].length];
   const frame = panel({
-    title: "Every head: drag, press or use arrow keys; dots open",
+    title: "Every head; those with a dot open",
     height: 158,
     x: { range: [-0.6, columns - 0.4], ticks: [0, 5, 10, 15, 20, 25, columns - 1], label: "" },
     y: { range: [-0.55, rows - 0.45], ticks: [], label: "" },
@@ -139,15 +145,13 @@ function atlas({ state, change, model }) {
     const [cx, cy] = frame.to([layer, head]);
     return svg("circle", { class: "here", cx, cy, r: 3.2 });
   });
-  const names = Array.from({ length: rows }, (_, row) =>
-    svg("text", { x: frame.area.left - 3, y: frame.up(row) + 3.5, "text-anchor": "end" }, `${row}`),
-  );
+  const names = cells[0].map((_, row) => svg("text", { x: 4, y: frame.up(row) + 3.5 }, `${row}`));
   const axes = svg(
     "g",
     { class: "grid", "aria-hidden": "true" },
     ...names,
-    svg("text", { class: "axis", x: frame.area.left - 8, y: 8 }, "head"),
-    svg("text", { class: "axis", x: 160, y: 156, "text-anchor": "middle" }, "layer"),
+    svg("text", { class: "axis", x: 4, y: 8 }, "head"),
+    svg("text", { class: "axis", x: 148, y: 156 }, "layer"),
   );
   const limit = ([layer, head]) => ({ layer, head: Math.min(head, rows - 1) });
   const cursor = handle({
@@ -183,29 +187,22 @@ function atlas({ state, change, model }) {
     ...statistics.map(({ name }, number) => html("option", { value: number }, name)),
   );
   menu.addEventListener("input", () => change({ statistic: Number(menu.value) }));
-  const step = (word, by) => {
-    const button = html("button", { type: "button", ...OWN_KEYS }, word);
+  const step = (arrow, name, next) => {
+    const button = html("button", { type: "button", "aria-label": name, ...OWN_KEYS }, arrow);
+    const far = ([layer, head]) => layer * rows + head;
     button.addEventListener("click", () => {
-      const [layer, head] = whole(state());
-      const at = recorded.filter(([a, b]) =>
-        by > 0 ? a < layer || (a === layer && b <= head) : a < layer || (a === layer && b < head),
-      ).length;
-      change(limit(recorded[(at + (by > 0 ? 0 : -1) + recorded.length) % recorded.length]));
+      const here = far(whole(state()));
+      change(limit(recorded.at(next((past) => recorded.filter((spot) => far(spot) < here + past).length))));
     });
     return button;
   };
+  const back = step("◀", "Previous dot", (before) => before(0) - 1);
+  const on = step("▶", "Next dot", (before) => before(1) % recorded.length);
   const [low, high] = [html("span"), html("span")];
   const ramp = html("span", { class: "ramp", "aria-hidden": "true" });
   const words = html("p", { class: "words" });
   frame.figure.append(
-    html(
-      "div",
-      { class: "key" },
-      menu,
-      html("span", { class: "scale" }, low, ramp, high),
-      step("◀ dot", -1),
-      step("dot ▶", 1),
-    ),
+    html("div", { class: "key" }, menu, html("span", { class: "scale" }, low, ramp, high), back, on),
     words,
   );
 
@@ -248,7 +245,6 @@ function prose({ state, change, model }) {
   const tokens = model.get("_tokens");
   const words = html("p", { class: "words" });
   let shown = {};
-  let lit = [];
   const marks = tokens.map((piece, place) => {
     const number = html("small", { "aria-hidden": "true", "data-symbol": "w" });
     const button = html("button", { type: "button", ...OWN_KEYS }, html("span", {}, piece.trim()), number);
@@ -262,23 +258,17 @@ function prose({ state, change, model }) {
     ...marks.map(({ button }) => button),
   );
   const at = (node) => marks.findIndex(({ button }) => button.contains(node));
-  const light = (places) => {
-    for (const place of lit) marks[place].button.classList.remove("lit");
-    for (const place of places) marks[place].button.classList.add("lit");
-    lit = places;
-  };
   const pair = (place) => {
     const from = whole(state())[2];
     const { weights, trained, scores } = shown;
-    light(place < 0 ? [] : [from, place]);
-    const plain = `From ${quoted(tokens[from])}, token ${from + 1}; outlined. `;
-    if (place < 0 || !weights) words.textContent = plain + (weights ? "Point at a token." : "");
-    else if (place > from)
-      words.textContent = `${quoted(tokens[place])} comes later: ${quoted(tokens[from])} does not see it.`;
-    else {
-      const also = weights[place] === trained[place] ? "" : `, as trained ${show(trained[place])}`;
-      words.textContent = `From ${quoted(tokens[from])} to ${quoted(tokens[place])}: weight ${show(weights[place])}${also}; score ${show(scores[place])}.`;
-    }
+    marks.forEach(({ button }, other) =>
+      button.classList.toggle("lit", place >= 0 && (other === from || other === place)),
+    );
+    const between = `From ${quoted(tokens[from])} to ${quoted(tokens[place] ?? "")}`;
+    if (place > from) words.textContent = `${between}: no weight, as it comes later.`;
+    else if (place < 0 || !weights) words.textContent = "";
+    else
+      words.textContent = `${between}: weight ${show(weights[place])}, as trained ${show(trained[place])}; score ${show(scores[place])}.`;
   };
   const focused = () => at(document.activeElement);
   list.addEventListener("pointerover", (event) => pair(at(event.target)));
@@ -288,14 +278,7 @@ function prose({ state, change, model }) {
   list.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const here = at(event.target);
-    const next = {
-      ArrowRight: here + 1,
-      ArrowDown: here + 1,
-      ArrowLeft: here - 1,
-      ArrowUp: here - 1,
-      Home: 0,
-      End: marks.length - 1,
-    }[event.key];
+    const next = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: marks.length - 1 }[event.key];
     if (next === undefined) return;
     event.preventDefault();
     marks[next]?.button.focus();
@@ -342,7 +325,7 @@ function build(parts, store) {
       store.data = await load(model);
       notice.textContent = "";
     } catch {
-      notice.textContent = "The heads’ queries, keys and values could not be loaded.";
+      notice.textContent = "Queries, keys and values could not be loaded.";
       again.hidden = false;
     }
     if (!store.gone) change({});
@@ -362,15 +345,10 @@ function build(parts, store) {
         notice.textContent = results.missing ? "This head is not recorded; those with a dot are." : "";
       const tau = RULES[now.rule] === "softmax" ? now.tau : 1;
       const lead = `The keys with the largest scores, ${tau === 1 ? "as trained" : `at τ = ${show(tau)}`}, in other widgets:`;
-      links.hidden = !results.values || !targets.length;
-      links.replaceChildren(
-        ...(links.hidden
-          ? []
-          : [
-              html("li", {}, lead),
-              ...targets.map((target) => html("li", {}, ...elsewhere(target, model.get("_tokens"), tau, results))),
-            ]),
-      );
+      const states = results.values
+        ? targets.map((target) => elsewhere(target, model.get("_tokens"), tau, results))
+        : [];
+      links.replaceChildren(...(states[0] ? [[lead], ...states] : []).map((line) => html("li", {}, ...line)));
     },
   };
 }
@@ -396,7 +374,7 @@ function describe(state, results, model) {
   const [layer, head, token] = whole(state);
   const { name } = model.get("_statistics")[Math.round(state.statistic)];
   const said = `Layer ${layer}, head ${head}: ${name} ${show(results.value)}.`;
-  const { weights, rest } = results;
+  const { weights } = results;
   if (!weights) return said;
   const tokens = model.get("_tokens");
   const [, , says] = model.get("_recorded").find(([one, other]) => one === layer && other === head);
@@ -409,15 +387,14 @@ function describe(state, results, model) {
 
 export function render({ model, el }) {
   const store = {};
-  const same = (state, other) =>
-    Object.keys(state).every((name) => name === "statistic" || state[name] === other[name]);
   const compute = (state) => {
     const [layer, head, token] = whole(state);
     const value = model.get("_statistics")[Math.round(state.statistic)].values[layer][head];
     if (!model.get("_recorded").some(([one, other]) => one === layer && other === head))
       return { value, missing: true };
     if (store.data) return { value, ...attend(state, arrays(store.data, layer, head), token) };
-    return same(state, model.get("_initial")) ? { ...model.get("_first"), value } : { value, waiting: true };
+    const first = same({ ...model.get("_initial"), statistic: state.statistic }, state);
+    return first ? { ...model.get("_first"), value } : { value, waiting: true };
   };
   return mount({
     model,

@@ -1,4 +1,4 @@
-"""A trained model's heads on one sentence: a map of all, and the weights of some from their queries, keys and values."""
+"""A trained model's heads: a map of all; what some make of a sentence, from their queries, keys and values."""
 
 import base64
 import json
@@ -282,6 +282,6 @@ class Heads(Widget):
         order = np.argsort(-self.weights, kind="stable")[:3]
         most = ", ".join(f"“{self.tokens[place].strip()}” {show(self.weights[place])}" for place in order)
         return (
-            f"{said} {self.record['says'][0].upper()}{self.record['says'][1:]}. "
+            f"{said} It {self.record['says']}. "
             f"From “{self.tokens[here].strip()}”, token {here + 1} of {len(self.tokens)}, by {by}: {most}."
         )

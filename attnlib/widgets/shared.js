@@ -48,7 +48,7 @@ export function show(number) {
   return text.replace(/-/g, "−");
 }
 
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const deep = (value, leaf) => (Array.isArray(value) ? value.map((part) => deep(part, leaf)) : leaf(value));
 const clamp = (value, { low, high }) => Math.min(high, Math.max(low, value));
 const fit = (value, quantity) => (quantity.choices ? Math.round(clamp(value, quantity)) : clamp(value, quantity));
@@ -583,7 +583,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
       numbers.forEach((number, column) => {
         const cell = rows[row].cells[column];
         write(cell, typeof number === "string" ? number : show(number));
-        if (columns.names[column][1] === "w") cell.style.setProperty("--share", number.toFixed(4));
+        if (columns.names[column][1] === "w" && number.toFixed) cell.style.setProperty("--share", number.toFixed(4));
       }),
     );
     link.href = toFragment(el.dataset.name ?? "", now);
