@@ -29,7 +29,11 @@ MIDDLE = """(name, number, scroll) => {
     const { left, right, top, bottom } = mark.getBoundingClientRect();
     return [(left + right) / 2, (top + bottom) / 2];
 }"""
-FOLLOWS = f"(name, number, x) => Math.abs(({MIDDLE})(name, number, false)[0] - x) < 3"
+# Up to half a step, where a mark goes from cell to cell.
+FOLLOWS = f"""(name, number, x) => {{
+    const step = document.querySelector(`#${{name}} .cell`)?.getBoundingClientRect().width ?? 0;
+    return Math.abs(({MIDDLE})(name, number, false)[0] - x) < 3 + step / 2;
+}}"""
 VALUE = """(name, number) => {
     const mark = document.querySelectorAll(`#${name} g.handle`)[number];
     return ["label", "valuenow", "valuemin"].map((part) => mark.getAttribute(`aria-${part}`));
