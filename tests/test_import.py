@@ -22,7 +22,9 @@ def imported_by(code: str) -> set[str]:
     return set(json.loads(done.stdout)) - set(sys.stdlib_module_names)
 
 
-@pytest.mark.parametrize("module", ["attnlib", *(f"attnlib.{name}" for name in ("layer", "likelihood", "beyond", "heads"))])
+@pytest.mark.parametrize(
+    "module", ["attnlib", *(f"attnlib.{name}" for name in ("layer", "likelihood", "beyond", "heads"))]
+)
 def test_import_loads_numpy_and_array_api_compat_alone(module):
     assert imported_by(f"import {module}") == {"attnlib", "numpy", "array_api_compat"}
 
