@@ -136,6 +136,7 @@ def _require_same(path: Path, digest: str, what: str) -> None:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who stops it so finds nothing half made either
     for package in PACKAGES:
         try:
             print(f"{package}: {'fetched' if fetch(package) else 'there'}")
@@ -149,5 +150,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who stops it so finds nothing half made either
     sys.exit(main())
