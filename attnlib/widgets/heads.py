@@ -253,11 +253,12 @@ class Heads(Widget):
         for sign, color in ((1, figures.ACCENT), (-1, figures.KEYS[1])):
             for level in np.linspace(0.1, 1, 10):  # as many shades as paper can tell apart
                 part = (values * sign > 0) & (np.ceil(10 * size) == round(10 * level))
-                left.scatter(*place[:, part], s=22, marker="s", color=color, alpha=level, linewidth=0)
-        framed = np.array([[record["layer"], record["head"]] for record in RECORDED["heads"]])
-        left.scatter(*framed.T, s=34, marker="s", facecolor="none", edgecolor=figures.INK, linewidth=0.8)
-        left.scatter(self._whole("layer"), self._whole("head"), s=90, facecolor="none", edgecolor=figures.INK)
-        left.set(xlabel="layer", ylabel="head", title=f"Heads: {statistic['name']}", yticks=range(0, 9, 2))
+                left.bar(place[0][part], 1, 1, place[1][part] - 0.5, color=color, alpha=level, linewidth=0)
+        recorded = np.array([[record["layer"], record["head"]] for record in RECORDED["heads"]])
+        left.scatter(*recorded.T, s=18, color=figures.INK, edgecolor=figures.PAPER, linewidth=1, zorder=3)
+        here = self._whole("layer"), self._whole("head")
+        left.scatter(*here, s=110, marker="s", facecolor="none", edgecolor=figures.INK, zorder=3)
+        left.set(xlabel="layer", ylabel="head", title=f"Heads: {statistic['name']}", yticks=range(9))
         if self.record is None:
             right.set_axis_off()
             return
