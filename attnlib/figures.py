@@ -58,6 +58,17 @@ def dot(axes, x: float, y: float, key: int):
     axes.text(x, y, f"{key + 1}", color=PAPER, ha="center", va="center", fontsize=8, zorder=4)
 
 
+def bars_by_word(axes, words, numbers):
+    """Draw a bar for each of some words, the first at the top, with its number behind it."""
+    words = [word.strip() for word in words[: len(numbers)]]
+    axes.barh(range(len(words)), numbers, color=ACCENT, height=0.7)
+    for place, number in enumerate(numbers):
+        axes.text(max(number, 0), place, f" {number:.2f}", va="center", color=MUTED, fontsize=8.5)
+    axes.set_yticks(range(len(words)), words, color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
+
+
 def svg(picture: Figure, alternative: str) -> str:
     """The figure as inline SVG in the page's colours, with its alternative text."""
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": alternative}):  # so pictures on one page share no ids

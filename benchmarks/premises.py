@@ -24,18 +24,66 @@ from tqdm import tqdm
 from attnlib import interventions, premises
 from attnlib.heads import Encoder, LanguageModel
 from attnlib.weights import PACKAGES
+from attnlib.widgets.heads import sentence
 
 TEXTS = Path(__file__).resolve().parents[1] / "chapters/recorded/heads/texts.json"
 EXPONENTS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the precision, for the power of the test of several heads
 
+WIDGET = Path(__file__).resolve().parents[1] / "attnlib/widgets/heads.json"
+SENTENCE = (
+    "The trophy did not fit into the suitcase because it was too big. "
+    "So we left the trophy at home and took the suitcase."
+)
+# What these heads do with the sentence, by layer and head, counted from 0.
+SAYS = {
+    (0, 2): "looks at many tokens, a little more at near ones",
+    (0, 4): "looks at all tokens nearly alike",
+    (1, 2): "looks at the token before",
+    (2, 4): "looks at the same token earlier in the text",
+    (5, 6): "looks at the same token earlier in the text, if it is part of a rare word",
+    (10, 1): "looks from an object back to its verb",
+    (12, 8): "looks from “took” at “left”, from “it” at “did”",
+    (13, 8): "looks from “it” at “trophy”, from “took” at “we”",
+    (16, 3): "looks from “it” at “trophy”, else much at the first token",
+    (17, 4): "looks at what followed the same token earlier",
+    (18, 6): "looks from “suit” at the earlier “case”, else at the first token",
+    (18, 8): "looks at the first token, whatever it is",
+}
+# What the widget's map can show: what it is called, what it says, and the ends of its colours.
+MAP = {
+    "slope": (
+        "slope of residuals",
+        "How the log of a squared residual changes with the score: −1 by the likelihood.",
+        -0.5,
+        0.5,
+    ),
+    "budget": ("relative budget", "How far the weights are from equal ones: 0 if all are equal, 1 on one token.", 0, 1),
+    "norm_correlation": ("budget with query norm", "The correlation of the two over a head’s queries.", -1, 1),
+    "entropy_slope": (
+        "growth of entropy",
+        "How the entropy grows with log n: 1 if all keys stay in play, 0 if as few do.",
+        -1,
+        1,
+    ),
+    "distance": ("distance", "How many tokens back the weights lie, on average.", 0, 200),
+    "first_weight": ("first token", "The mean weight of the first token of a text.", 0, 1),
+    "key_share": ("norm of keys", "The squared correlation of scores with the keys’ squared norms.", 0, 0.5),
+    "symmetry": (
+        "symmetry",
+        "The symmetric part’s share of the projections’ product: half by chance, 1 if W_Q = W_K.",
+        0,
+        1,
+    ),
+}
 
-def rounded(numbers: Any) -> Any:
-    """Arrays as lists of numbers of five digits."""
+
+def rounded(numbers: Any, digits: int = 5) -> Any:
+    """Arrays as lists of numbers of a few digits."""
     if isinstance(numbers, dict):
-        return {name: rounded(value) for name, value in numbers.items()}
+        return {name: rounded(value, digits) for name, value in numbers.items()}
     if isinstance(numbers, list | tuple | np.ndarray):
-        return [rounded(number) for number in numbers]
-    return float(f"{numbers:.5g}") if isinstance(numbers, float) else numbers
+        return [rounded(number, digits) for number in numbers]
+    return float(f"{numbers:.{digits}g}") if isinstance(numbers, float) else numbers
 
 
 def start() -> None:
@@ -90,6 +138,14 @@ def together(by_text: list[dict]) -> dict[str, np.ndarray]:
     return {name: np.array([found[name] for found in by_text]) for name in by_text[0]}
 
 
+def write(path: Path | None, record: dict) -> None:
+    """Keep a record, if a place is given, and say how large it is."""
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
+    if path:
+        path.write_text(text, "utf-8")
+    print(f"{path or 'not kept'}: {len(text) / 1000:.0f} KB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", type=Path, help="the folder to keep the results in")
@@ -132,17 +188,26 @@ def main() -> None:
     results["losses"] |= {"layers": np.array([found["layers"] for found in lost])}
     results["controls"] = {"shares": shares, "power": {"exponents": EXPONENTS, "shares": powers}}
     names = [text["name"] for text in texts]
+    heads = language | results["language-model"]["projections"]
+    shown = [
+        {
+            "name": called,
+            "says": says,
+            "low": low,
+            "high": high,
+            "values": rounded(heads[name].reshape(-1, *heads["symmetry"].shape).mean(0), 3),
+        }
+        for name, (called, says, low, high) in MAP.items()
+    ]
+    pictured = sentence(LANGUAGE, SENTENCE, SAYS) | {"statistics": shown}
     versions = f"NumPy {np.__version__}, gguf {metadata.version('gguf')}, {platform.machine()}"
     about = {"texts": names, "versions": versions, "date": datetime.date.today().isoformat()}
-    for name, result in results.items():
-        record = {"result": rounded(result)} | about
-        if name in models:
-            model, package = models[name]
-            record |= {"model": model.name, "package": package, "sha256": PACKAGES[package].sha256}
-        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-        if folder:
-            (folder / f"{name}.json").write_text(text + "\n", "utf-8")
-        print(f"{name}: {len(text) / 1000:.0f} KB")
+    records = {name: {"result": rounded(result)} | about for name, result in results.items()}
+    for name, (model, package) in models.items():
+        records[name] |= {"model": model.name, "package": package, "sha256": PACKAGES[package].sha256}
+    for name, record in records.items():
+        write(folder and folder / f"{name}.json", record)
+    write(folder and WIDGET, pictured)
 
 
 if __name__ == "__main__":

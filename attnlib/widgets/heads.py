@@ -119,9 +119,9 @@ class Heads(Widget):
 
     Examples
     --------
-    >>> heads = Heads(layer=13, head=8, token=37)
-    >>> [heads.tokens[place] for place in (37, heads.weights.argmax())]
-    [' it', ' key']
+    >>> heads = Heads(layer=13, head=8, token=10)
+    >>> [heads.tokens[place] for place in (10, heads.weights.argmax())]
+    [' it', ' trophy']
     >>> even = Heads(layer=13, head=8, token=3, rule=1, budget=0)  # no budget, no preference
     >>> even.weights
     array([0.25, 0.25, 0.25, 0.25])
@@ -156,7 +156,7 @@ class Heads(Widget):
 
     layer = Quantity(13.0, low=0, high=29, step=1, label="layer", slider=False)
     head = Quantity(8.0, low=0, high=8, step=1, label="head", slider=False)
-    token = Quantity(37.0, low=0, high=len(RECORDED["tokens"]) - 1, step=1, label="token", slider=False)
+    token = Quantity(10.0, low=0, high=len(RECORDED["tokens"]) - 1, step=1, label="token", slider=False)
     statistic = Quantity(0.0, low=0, high=len(RECORDED["statistics"]) - 1, step=1, label="statistic", slider=False)
     rule = Choice("softmax", "budget", "sink", "sparsemax", label="Weights by")
     tau = Quantity(1.0, low=1 / 16, high=16, step=1 / 16, logarithmic=True, label="τ")
