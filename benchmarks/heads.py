@@ -1,6 +1,7 @@
 """How long the language model takes for 512 tokens in NumPy, beside transformers in torch on the same weights.
 
-    python benchmarks/heads.py    # some twenty seconds; needs the weights: make weights
+    python benchmarks/heads.py        # some twenty seconds; needs the weights: make weights
+    python benchmarks/heads.py 128    # another length
 
 Each runs in a process of its own, which reads the file, makes float32 of its four bits, and passes the tokens forward:
 the time is the median of five passes, after one that is not timed. Memory is the peak of the whole process, with its
@@ -19,7 +20,6 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
-LENGTH = 512
 # What a weight is called in the file, and by transformers.
 NAMES = {
     "token_embd": "embed_tokens",
@@ -95,11 +95,11 @@ def llama() -> Any:
 METHODS = {"numpy": with_numpy, "transformers": with_transformers}
 
 
-def measure(method: str) -> dict:
+def measure(method: str, length: int) -> dict:
     """Seconds, peak bytes and the last token's logits of this process."""
     import numpy as np
 
-    tokens = np.random.default_rng(0).integers(49152, size=LENGTH)
+    tokens = np.random.default_rng(0).integers(49152, size=length)
     start = time.perf_counter()
     forward = METHODS[method]()
     loading, seconds = time.perf_counter() - start, []
@@ -116,16 +116,16 @@ def measure(method: str) -> dict:
     }
 
 
-def main() -> None:
+def main(length: int) -> None:
     print(f"{'method':14}{'length':>7}{'loading, s':>12}{'forward, s':>12}{'peak MB':>10}")
     last = []
     for method in METHODS:  # this process stays small: a child's peak is never below its parent's memory
-        done = subprocess.run([sys.executable, __file__, method], stdout=subprocess.PIPE, text=True)
+        done = subprocess.run([sys.executable, __file__, str(length), method], stdout=subprocess.PIPE, text=True)
         if done.returncode:
             sys.exit(done.returncode)
         found = json.loads(done.stdout)
         last.append(found["last"])
-        print(f"{method:14}{LENGTH:7}{found['loading']:12.2f}{found['seconds']:12.2f}{found['peak_bytes'] / 1e6:10.0f}")
+        print(f"{method:14}{length:7}{found['loading']:12.2f}{found['seconds']:12.2f}{found['peak_bytes'] / 1e6:10.0f}")
     apart = max(abs(ours - theirs) for ours, theirs in zip(*last, strict=True))
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "torch", "transformers"))
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
@@ -133,7 +133,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        print(json.dumps(measure(sys.argv[1])))
+    asked, *child = sys.argv[1:] or ["512"]
+    if child:
+        print(json.dumps(measure(*child, int(asked))))
     else:
-        main()
+        main(int(asked))
