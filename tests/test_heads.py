@@ -102,7 +102,7 @@ def test_logits_are_those_of_transformers_in_float64(exact, theirs, passage, mon
     theirs.model.double()
     passage = passage[:100]
     ours = exact.logits(passage)
-    assert np.abs(ours - theirs(passage)).max() < 1e-4  # seen: 5e-5, as it keeps norms and angles in float32 even so
+    assert np.abs(ours - theirs(passage)).max() < 1e-4  # seen: 2e-5, as it keeps norms and angles in float32 even so
 
     def norm(self, x):
         return torch.nn.functional.rms_norm(x, x.shape[-1:], self.weight, self.variance_epsilon)
@@ -114,7 +114,7 @@ def test_logits_are_those_of_transformers_in_float64(exact, theirs, passage, mon
 
     monkeypatch.setattr(type(theirs.model.model.norm), "forward", norm)
     monkeypatch.setattr(type(theirs.model.model.rotary_emb), "forward", angles)
-    assert np.abs(ours - theirs(passage)).max() < 1e-9
+    assert np.abs(ours - theirs(passage)).max() < 1e-9  # seen: 2e-13
     theirs.model.float()
 
 
