@@ -27,7 +27,8 @@ LAWS = {f"{kind}-{law.name}": law for kind, cls in widget_classes().items() for 
 
 def sample(law, rng):
     """Random arguments: every array over n keys and d coordinates, every parameter positive."""
-    count, width = int(rng.integers(1, 9)), int(rng.integers(1, 5))
+    fewest = 2 if law.name == "relative" else 1  # one key has no budget to have a share of
+    count, width = int(rng.integers(fewest, 9)), int(rng.integers(1, 5))
     indices = {part.base: part.indices for expr, _ in law.results.values() for part in expr.atoms(sp.Indexed)}
 
     def draw(argument):

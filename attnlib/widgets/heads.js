@@ -267,8 +267,10 @@ function prose({ state, change, model }) {
     const between = `From ${quoted(tokens[from])} to ${quoted(tokens[place] ?? "")}`;
     if (place > from) words.textContent = `${between}: no weight, as it comes later.`;
     else if (place < 0 || !weights) words.textContent = "";
-    else
-      words.textContent = `${between}: weight ${show(weights[place])}, as trained ${show(trained[place])}; score ${show(scores[place])}.`;
+    else {
+      const [now, before, score] = [weights, trained, scores].map((all) => show(all[place]));
+      words.textContent = `${between}: weight ${now}, as trained ${before}; score ${score}.`;
+    }
   };
   const focused = () => at(document.activeElement);
   list.addEventListener("pointerover", (event) => pair(at(event.target)));
@@ -296,11 +298,12 @@ function prose({ state, change, model }) {
       shown = results;
       marks.forEach(({ button, number }, place) => {
         const weight = results.weights?.[place];
+        const spoken = weight === undefined ? "" : `: weight ${show(weight)}`;
         put(button, {
           "aria-pressed": `${place === from}`,
           tabindex: `${place === from ? 0 : -1}`,
           style: `--share: ${(weight ?? 0).toFixed(4)}`,
-          "aria-label": `${tokens[place].trim()}, token ${place + 1}${weight === undefined ? "" : `: weight ${show(weight)}`}`,
+          "aria-label": `${tokens[place].trim()}, token ${place + 1}${spoken}`,
         });
         button.classList.toggle("later", place > from);
         number.textContent = weight >= 0.005 ? weight.toFixed(2) : "";
@@ -344,7 +347,7 @@ function build(parts, store) {
       if (store.data || !store.asked)
         notice.textContent = results.missing ? "This head is not recorded; those with a dot are." : "";
       const tau = RULES[now.rule] === "softmax" ? now.tau : 1;
-      const lead = `The keys with the largest scores, ${tau === 1 ? "as trained" : `at τ = ${show(tau)}`}, in other widgets:`;
+      const lead = `The keys with the largest scores, at τ = ${show(tau)}, in other widgets:`;
       const states = results.values
         ? targets.map((target) => elsewhere(target, model.get("_tokens"), tau, results))
         : [];

@@ -14,8 +14,8 @@ from attnlib.codegen import Law
 from attnlib.formulas import beta, d, k, n, nu, o, q, s, tau, transport, v, w
 from attnlib.formulas import beyond as alternatives
 from attnlib.formulas import evidence as priced
-from attnlib.formulas import heads as formulas
 from attnlib.formulas import layer as layer_formulas
+from attnlib.formulas import real_heads as formulas
 from attnlib.widgets.base import Choice, Quantity, Widget, show
 from attnlib.widgets.evidence import KLBudget
 from attnlib.widgets.likelihood import VarianceAgainstScore
