@@ -59,7 +59,8 @@ bench: .venv/tested chromium ## time attention by length, sparsemax, a trained m
 	$(BIN)/python benchmarks/widgets.py
 	$(BIN)/python -m attnlib.weights && $(BIN)/python benchmarks/heads.py
 
-record: .venv/installed ## run the chapters and refresh the results kept in chapters/recorded
+record: weights ## measure trained heads (half an hour), run the chapters, keep what they find in chapters/recorded
+	$(BIN)/python benchmarks/premises.py --record chapters/recorded/heads
 	for chapter in $$(grep -l "^kernelspec:" chapters/*.md); do ATTENTION_RECORD=1 $(BIN)/jupytext --quiet --to ipynb --execute --output - $$chapter > .venv/ran || exit; done
 
 lock: ## pin the newest versions of what the requirements pull in

