@@ -71,7 +71,7 @@ class Reading:
 
     @cached_property
     def square(self) -> np.ndarray:
-        """|v_j - output_i|^2, (h, queries, n)."""
+        """The squared distance of each value from each output, (h, queries, n)."""
         own, mean = ((x * x).sum(-1) for x in (self.value, self.output))
         return own[:, None, :] - 2 * self.output @ self.value.swapaxes(-1, -2) + mean[..., None]
 
@@ -83,10 +83,10 @@ class Reading:
 
     @cached_property
     def log_square(self) -> np.ndarray:
-        """The log of |v_j - output_i|^2 / (1 - w_ij), whose mean under the likelihood is a constant - s_ij.
+        """The log of `square` / (1 - w_ij), whose mean under the likelihood is a constant less s_ij.
 
-        It is |v_j - v_(j)|^2 (1 - w_ij), v_(j) being the estimate without key j, which varies by 1 / (1 - w_ij) times
-        the variance of v_j.
+        `square` is the squared distance of v_j from the estimate without key j, times (1 - w_ij)^2; that distance has
+        1 / (1 - w_ij) times the variance of v_j.
         """
         return np.log(np.where(self.usable, self.square / (1 - self.weights), 1))
 
