@@ -87,7 +87,7 @@ class LanguageModel:
         return tokenizer
 
     def tokens(self, text: str) -> np.ndarray:
-        """The numbers of a text's tokens, (n,); nothing is put before or behind them, and marks of the format are text too."""
+        """The numbers of a text's tokens, (n,); nothing is put before or behind, and marks of the format are text."""
         return np.array(self.tokenizer.encode(text).ids, dtype=int)
 
     def pieces(self, tokens: Iterable[int]) -> list[str]:

@@ -33,9 +33,14 @@ class Reading:
     causal : bool
         Whether a query sees itself and what came before, or all.
     groups : int, optional
-        The number of different sets of values, if heads share them.
+        The number of different sets of values, if neighbouring heads share them; at least 2.
     seed : int
         For what a statistic shuffles.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, there are fewer than 32 tokens, or `groups` does not divide the heads.
     """
 
     def __init__(
@@ -48,7 +53,14 @@ class Reading:
         groups: int | None = None,
         seed: int = 0,
     ) -> None:
+        if not query.shape == key.shape or not query.shape[:-1] == value.shape[:-1] or query.ndim != 3:
+            shapes = ", ".join(str(array.shape) for array in (query, key, value))
+            raise ValueError(f"query, key and value must have shapes (h, n, d), (h, n, d) and (h, n, dv); got {shapes}")
         h, n, _ = query.shape
+        if n < 2 * _FEWEST:
+            raise ValueError(f"query must hold {2 * _FEWEST} tokens or more; got {n}")
+        if groups is not None and (groups < 2 or h % groups):
+            raise ValueError(f"groups must be 2 or more, and divide the {h} heads; got {groups}")
         rows = np.arange(_FEWEST - 1 if causal else 0, n, _STRIDE)
         self.query, self.key, self.value = (np.asarray(x, dtype=float) for x in (query[:, rows], key, value))
         self.allowed = np.arange(n) <= rows[:, None] if causal else np.ones((len(rows), n), dtype=bool)

@@ -12,6 +12,7 @@ import scipy.stats
 from attnlib import premises
 from attnlib.heads import Encoder, LanguageModel
 from attnlib.premises import CONTROLS, STATISTICS, Reading, interval, projection_statistics
+from attnlib.weights import PACKAGES
 
 RECORDED = Path(__file__).resolve().parents[1] / "chapters" / "recorded" / "heads"
 
@@ -156,6 +157,19 @@ def test_nearly_all_weight_on_a_key_and_equal_values_do_no_harm(rng):
     assert np.isfinite(found["q_distance"]).all()
 
 
+@pytest.mark.parametrize(
+    ("shapes", "groups", "words"),
+    [
+        (((2, 40, 4), (2, 40, 4), (2, 39, 4)), None, r"query, key and value must have shapes .* got \(2, 40, 4\)"),
+        (((2, 31, 4), (2, 31, 4), (2, 31, 4)), None, "query must hold 32 tokens or more; got 31"),
+        (((6, 40, 4), (6, 40, 4), (6, 40, 4)), 4, "groups must be 2 or more, and divide the 6 heads; got 4"),
+    ],
+)
+def test_a_reading_says_what_is_wrong_with_it(shapes, groups, words):
+    with pytest.raises(ValueError, match=words):
+        Reading(*map(np.ones, shapes), groups=groups)
+
+
 def test_one_in_twenty_intervals_misses(rng):
     low, high = interval(rng.normal(size=(12, 4000)))
     assert 0.93 < ((low < 0) & (high > 0)).mean() < 0.97
@@ -215,10 +229,4 @@ def test_the_record_is_small_and_says_where_it_comes_from():
         record = recorded(name)
         assert record["texts"] == [text["name"] for text in texts] and record["date"] and record["versions"]
     for name in ("language-model", "encoder"):
-        assert recorded(name)["sha256"] == premises_packages()[recorded(name)["package"]].sha256
-
-
-def premises_packages():
-    from attnlib.weights import PACKAGES
-
-    return PACKAGES
+        assert recorded(name)["sha256"] == PACKAGES[recorded(name)["package"]].sha256
