@@ -63,7 +63,7 @@ def bars_by_word(axes, words, numbers):
     words = [word.strip() for word in words[: len(numbers)]]
     axes.barh(range(len(words)), numbers, color=ACCENT, height=0.7)
     for place, number in enumerate(numbers):
-        axes.text(max(number, 0), place, f" {number:.2f}", va="center", color=MUTED, fontsize=8.5)
+        axes.text(max(number, 0), place, f" {number:.2f}", va="center", color=MUTED, fontsize=9)
     axes.set_yticks(range(len(words)), words, color=INK)
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
