@@ -14,7 +14,18 @@ from attnlib.evidence import largest_budget, route
 from attnlib.heads import Attend, LanguageModel, causal_attention, losses
 from attnlib.layer import attention, scores, softmax, streaming_attention
 
-__all__ = ["FACTORS", "RULES", "factor_losses", "layer_losses", "rule_losses"]
+__all__ = [
+    "FACTORS",
+    "LAYER_FACTORS",
+    "RULES",
+    "best_factor",
+    "factor_losses",
+    "fixed_budget",
+    "fixed_norm",
+    "layer_losses",
+    "rule_losses",
+    "scaled",
+]
 
 FACTORS = (0.25, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 2.0, 4.0)  # on all scores
 LAYER_FACTORS = (0.5, 0.8, 1.25, 2.0)
@@ -107,7 +118,20 @@ RULES: dict[str, Attend] = {
 
 
 def rule_losses(model: LanguageModel, tokens: np.ndarray, rules: dict[str, Attend]) -> dict[str, float]:
-    """The mean loss on a stretch of tokens by each rule."""
+    """The mean loss on a stretch of tokens, with each rule in every head.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    tokens : int array (n,)
+    rules : dict of str to callable
+        By name, what `LanguageModel.logits` takes as `attend`; `RULES` has ten.
+
+    Returns
+    -------
+    dict of str to float
+        Nats a token.
+    """
     return {name: float(losses(model.logits(tokens, attend), tokens).mean()) for name, attend in rules.items()}
 
 
@@ -136,7 +160,13 @@ def factor_losses(
 
 
 def layer_losses(model: LanguageModel, tokens: np.ndarray) -> list[list[float]]:
-    """The mean loss with the scores of one layer times a factor: a row for each layer, a column for each factor."""
+    """The mean loss with the scores of one layer times a factor.
+
+    Returns
+    -------
+    list of list of float
+        A row for each layer, a column for each of `LAYER_FACTORS`; nats a token.
+    """
     x = model.embed(tokens)
     found = []
     for layer in range(model.layers):
@@ -157,6 +187,11 @@ def best_factor(by_text: np.ndarray, factors: Sequence[float] = FACTORS) -> np.n
     Parameters
     ----------
     by_text : array (texts, factors)
+
+    Returns
+    -------
+    array (texts,)
+        NaN where the cubic has no minimum.
 
     Examples
     --------
