@@ -53,26 +53,36 @@ SAYS = {
 MAP = {
     "slope": (
         "slope of residuals",
-        "How the log of a squared residual changes with the score: −1 by the likelihood.",
-        -0.5,
-        0.5,
+        "How fast the log of a squared residual rises with the score; the likelihood says −1.",
+        -0.3,
+        0.3,
     ),
     "budget": ("relative budget", "How far the weights are from equal ones: 0 if all are equal, 1 on one token.", 0, 1),
-    "norm_correlation": ("budget with query norm", "The correlation of the two over a head’s queries.", -1, 1),
+    "norm_correlation": (
+        "budget with query norm",
+        "The correlation, over a head’s queries, of the budget spent and the query’s norm.",
+        -1,
+        1,
+    ),
     "entropy_slope": (
         "growth of entropy",
-        "How the entropy grows with log n: 1 if all keys stay in play, 0 if as few do.",
-        -1,
+        "By how much the entropy grows when log n grows by 1: 1 for equal weights, 0 for a fixed number of tokens.",
+        0,
         1,
     ),
     "distance": ("distance", "How many tokens back the weights lie, on average.", 0, 200),
     "first_weight": ("first token", "The mean weight of the first token of a text.", 0, 1),
-    "key_share": ("norm of keys", "The squared correlation of scores with the keys’ squared norms.", 0, 0.5),
+    "key_share": (
+        "norm of keys",
+        "How far the keys’ squared norms alone foretell the scores: the squared correlation.",
+        0,
+        0.4,
+    ),
     "symmetry": (
         "symmetry",
-        "The symmetric part’s share of the projections’ product: half by chance, 1 if W_Q = W_K.",
-        0,
-        1,
+        "The symmetric part’s share of W_Q times W_K transposed: half by chance, 1 if both are equal.",
+        0.4,
+        0.8,
     ),
 }
 

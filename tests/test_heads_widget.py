@@ -17,7 +17,9 @@ from attnlib.widgets.heads import ELSEWHERE, RECORDED, RULES, _unpacked, sentenc
 DATA = "heads-data.js"
 PLACES = [(record["layer"], record["head"]) for record in RECORDED["heads"]]
 TOKENS = RECORDED["tokens"]
-LOADED = "el => el.querySelector('.live').results.weights && el.querySelector('.live').results.values"
+TROPHY, IT = TOKENS.index(" trophy"), TOKENS.index(" it")  # the widget looks from "it" first
+AGAIN, TOOK = TOKENS.index(" trophy", IT), TOKENS.index(" took")
+LOADED = "([el, count]) => (el.querySelector('.live').results.weights?.length ?? 0) >= (count || 1)"
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +61,9 @@ def results(widget):
     return widget.evaluate("el => el.querySelector('.live').results")
 
 
-def loaded(tab, widget):
-    """Wait until the weights are computed from the data."""
-    tab.wait_for_function(LOADED, arg=widget.element_handle())
+def loaded(tab, widget, count=0):
+    """Wait until the weights, if given so many, are computed from the data."""
+    tab.wait_for_function(LOADED, arg=[widget.element_handle(), count])
 
 
 def token(widget, place):
@@ -122,7 +124,7 @@ def test_weights_as_trained_are_those_of_causal_attention(place):
     record, shared = RECORDED["heads"][number], RECORDED["shared"][RECORDED["heads"][number]["shared"]]
     arrays = [_unpacked(packed) for packed in (record["query"], shared["key"], shared["value"])]
     output, weights = layer.attention(*arrays, causal=True, return_weights=True)
-    for at in (0, 1, 17, len(TOKENS) - 1):
+    for at in (0, 1, IT, len(TOKENS) - 1):
         widget = Heads(layer=place[0], head=place[1], token=at)
         np.testing.assert_allclose(widget.trained, weights[at, : at + 1], rtol=1e-12, atol=1e-300)
         np.testing.assert_allclose(widget.results()["output"], output[at], rtol=1e-10, atol=1e-13)
@@ -130,7 +132,7 @@ def test_weights_as_trained_are_those_of_causal_attention(place):
 
 
 def test_each_rule_does_what_it_is_for():
-    here = {"layer": 13, "head": 8, "token": 37}
+    here = {"layer": 13, "head": 8, "token": AGAIN}
     trained = Heads(**here)
     same = Heads(**here, rule=1, budget=trained.results()["spent"])  # what it was trained to spend
     np.testing.assert_allclose(same.weights, trained.weights, atol=1e-9)
@@ -138,7 +140,7 @@ def test_each_rule_does_what_it_is_for():
     assert np.ptp(Heads(**here, rule=1, budget=0).weights) < 1e-15
     assert Heads(**here, rule=1, budget=1).weights.max() == 1
     assert Heads(**here, rule=2, absent=16).weights.sum() < 0.5 < Heads(**here, rule=2, absent=-16).weights.sum()
-    assert (Heads(**here, rule=3).weights == 0).sum() > 30
+    assert (Heads(**here, rule=3).weights == 0).sum() > AGAIN / 2
 
 
 # ---- the data ----
@@ -146,7 +148,7 @@ def test_each_rule_does_what_it_is_for():
 
 def test_the_data_are_small_and_every_head_has_its_integers():
     assert len(gzip.compress(static_files()[DATA].encode())) <= 200_000
-    assert len(TOKENS) <= 64 and 10 <= len(PLACES) <= 16
+    assert len(TOKENS) <= 64 and 10 <= len(PLACES) <= 16 and 0 < RECORDED["rounding"] < 0.06
     for packed in [head["query"] for head in RECORDED["heads"]] + [
         shared[part] for shared in RECORDED["shared"] for part in ("key", "value")
     ]:
@@ -161,47 +163,62 @@ def test_nothing_is_loaded_before_the_reader_asks(open_widget):
     tab, widget, asked = open_widget()
     tab.wait_for_load_state("networkidle")
     first = results(widget)
-    assert DATA not in asked and first["weights"] == pytest.approx(Heads(token=37).weights.tolist())
+    assert first["weights"] == pytest.approx(Heads().weights.tolist(), rel=1e-12)
     widget.locator("select").select_option("1")  # the map needs none of it
+    widget.get_by_role("radio", name="sparsemax").check()  # nor do tokens up to the first state's
+    token(widget, 3).click()
     tab.wait_for_timeout(200)
+    assert results(widget)["weights"] == pytest.approx(Heads(token=3, rule=3).weights.tolist(), abs=1e-12)
     assert DATA not in asked
-    token(widget, 35).click()
-    loaded(tab, widget)
-    token(widget, 36).click()
+    token(widget, IT + 1).click()
+    loaded(tab, widget, IT + 2)
+    token(widget, AGAIN).click()
     widget.get_by_role("button", name="Next dot").click()
     assert asked.count(DATA) == 1 and widget.locator(".notice").inner_text() == ""
     widget.get_by_role("button", name="Reset").click()
-    np.testing.assert_allclose(results(widget)["weights"], first["weights"], rtol=1e-12)
+    assert results(widget) == first
 
 
 def test_a_link_to_a_state_loads_it_at_once(open_widget):
-    tab, widget, asked = open_widget("layer=17&head=4&token=18")
+    tab, widget, asked = open_widget(f"layer=17&head=4&token={AGAIN}")
     loaded(tab, widget)
     assert asked.count(DATA) == 1
-    np.testing.assert_allclose(results(widget)["weights"], Heads(layer=17, head=4, token=18).weights, rtol=1e-12)
+    np.testing.assert_allclose(results(widget)["weights"], Heads(layer=17, head=4, token=AGAIN).weights, rtol=1e-12)
+
+
+def test_the_first_state_has_its_links_to_other_pages_before_anything_is_loaded(open_widget):
+    lines = []
+    for state in ("", Heads().link().split("?")[1]):
+        tab, widget, asked = open_widget(state)
+        assert widget.locator(".points-key a").count() == len(ELSEWHERE) and DATA not in asked
+        lines.append(widget.locator(".points-key").inner_html())
+    token(widget, AGAIN).click()
+    loaded(tab, widget, AGAIN + 1)
+    widget.get_by_role("button", name="Reset").click()
+    assert lines[0] == lines[1] == widget.locator(".points-key").inner_html()
 
 
 def test_a_copy_on_a_disk_loads_too(open_widget, site, places):
     tab, widget, _ = open_widget(address=(site / places["heads"][0]).as_uri())
-    token(widget, 35).click()
-    loaded(tab, widget)
+    token(widget, AGAIN).click()
+    loaded(tab, widget, AGAIN + 1)
 
 
 def test_what_cannot_be_loaded_is_said_and_can_be_tried_again(open_widget):
     tab, widget, asked = open_widget()
     tab.route(f"**/{DATA}", lambda route: route.abort())
-    token(widget, 35).click()
+    token(widget, AGAIN).click()
     again = widget.get_by_role("button", name="Try again")
     again.wait_for()
     assert widget.locator(".notice").inner_text() == "Queries, keys and values could not be loaded."
     assert widget.locator("tbody td").first.inner_text() == "–" and "weights" not in results(widget)
-    token(widget, 30).click()  # does not ask again by itself
+    token(widget, TOOK).click()  # does not ask again by itself
     tab.unroute(f"**/{DATA}")
     assert asked.count(DATA) == 1
     again.click()
     loaded(tab, widget)
     assert not again.is_visible() and widget.locator(".notice").inner_text() == ""
-    assert len(results(widget)["weights"]) == 31
+    assert len(results(widget)["weights"]) == TOOK + 1
 
 
 def test_a_kernel_sends_the_data_when_it_is_asked(open_widget, monkeypatch):
@@ -221,9 +238,9 @@ def test_a_kernel_sends_the_data_when_it_is_asked(open_widget, monkeypatch):
         }""",
         sent[0],
     )
-    token(shown, 35).click()
-    loaded(tab, shown)
-    token(shown, 34).click()
+    token(shown, AGAIN).click()
+    loaded(tab, shown, AGAIN + 1)
+    token(shown, TOOK).click()
     assert tab.evaluate("heard") == ["load"] and DATA not in asked
 
 
@@ -321,21 +338,23 @@ def test_the_map_shows_the_statistic_that_is_chosen(open_widget):
 
 @pytest.mark.parametrize("press", ["click", "tap"])
 def test_a_token_that_is_pressed_becomes_the_query(open_widget, press):
-    tab, widget, _ = open_widget("layer=9&head=2&token=37")
+    tab, widget, _ = open_widget(f"layer=16&head=3&token={TOOK}")
     loaded(tab, widget)
-    getattr(token(widget, 35), press)()
-    assert get(widget, "token") == (35,)
-    weights = Heads(layer=9, head=2, token=35).weights
+    getattr(token(widget, AGAIN), press)()
+    assert get(widget, "token") == (AGAIN,)
+    weights = Heads(layer=16, head=3, token=AGAIN).weights
+    later = len(TOKENS) - AGAIN - 1
     numbers = widget.locator(".tokens small").all_inner_texts()
-    assert numbers == [f"{weight:.2f}" if weight >= 0.005 else "" for weight in weights] + [""] * (len(TOKENS) - 36)
+    assert numbers == [f"{weight:.2f}" if weight >= 0.005 else "" for weight in weights] + [""] * later
     shades = widget.evaluate(
         "el => [...el.querySelectorAll('.tokens button')].map(token => +token.style.getPropertyValue('--share'))"
     )
-    np.testing.assert_allclose(shades[:36], weights, atol=6e-5)
-    assert not any(shades[36:])
+    np.testing.assert_allclose(shades[: AGAIN + 1], weights, atol=6e-5)
+    assert not any(shades[AGAIN + 1 :])
     ahead = widget.evaluate("el => [...el.querySelectorAll('.tokens button')].map(one => one.matches('.later'))")
-    assert ahead == [False] * 36 + [True] * (len(TOKENS) - 36)
-    assert min(token(widget, 4).bounding_box()[side] for side in ("width", "height")) >= 24
+    assert ahead == [False] * (AGAIN + 1) + [True] * later
+    for place in range(len(TOKENS)):
+        assert min(token(widget, place).bounding_box()[side] for side in ("width", "height")) >= 24
 
 
 def test_arrow_keys_go_through_the_tokens_and_enter_looks_from_one(open_widget):
@@ -345,11 +364,11 @@ def test_arrow_keys_go_through_the_tokens_and_enter_looks_from_one(open_widget):
     assert tab.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
     tab.keyboard.press("ArrowLeft")
     tab.keyboard.press("ArrowLeft")
-    assert get(widget, "token") == (37,), "looking at a pair changes nothing"
+    assert get(widget, "token") == (IT,), "looking at a pair changes nothing"
     said = widget.locator(".words").last.inner_text()
-    assert said.startswith("From “it” to “she”: weight ") and widget.locator(".tokens .lit").count() == 2
+    assert said.startswith("From “it” to “case”: weight ") and widget.locator(".tokens .lit").count() == 2
     tab.keyboard.press("Enter")
-    assert get(widget, "token") == (35,)
+    assert get(widget, "token") == (IT - 2,)
     tab.keyboard.press("Home")
     assert token(widget, 0).evaluate("node => node === document.activeElement")
     tab.keyboard.press("End")
@@ -359,19 +378,22 @@ def test_arrow_keys_go_through_the_tokens_and_enter_looks_from_one(open_widget):
 
 
 def test_hover_lights_the_pair_and_says_its_weight(open_widget):
-    tab, widget, _ = open_widget("layer=13&head=8&token=37&tau=2")
-    loaded(tab, widget)
-    here = Heads(layer=13, head=8, token=37, tau=2)
-    token(widget, 18).hover()
+    tab, widget, _ = open_widget(f"layer=13&head=8&token={IT}&tau=2")
+    here = Heads(layer=13, head=8, token=IT, tau=2)
+    token(widget, TROPHY).hover()
     said = widget.locator(".words").last.inner_text().replace("−", "-")
-    numbers = f"weight {here.weights[18]:.4f}, as trained {here.trained[18]:.4f}; score {here.scores[18]:.4f}."
-    assert said == f"From “it” to “key”: {numbers}"
+    shown = {
+        name: f"{numbers[TROPHY]:.4f}"
+        for name, numbers in {"now": here.weights, "usual": here.trained, "score": here.scores}.items()
+    }
+    numbers = "weight {now}, as trained {usual}; score {score}.".format(**shown)
+    assert said == f"From “it” to “trophy”: {numbers}"
     lit = widget.evaluate(
         "el => [...el.querySelectorAll('.tokens button')].flatMap((t, i) => t.matches('.lit') ? i : [])"
     )
-    assert lit == [18, 37]
-    name = token(widget, 18).get_attribute("aria-label")
-    assert name == f"key, token 19: weight {here.weights[18]:.4f}"
+    assert lit == [TROPHY, IT]
+    name = token(widget, TROPHY).get_attribute("aria-label")
+    assert name == f"trophy, token {TROPHY + 1}: weight {shown['now']}"
     tab.mouse.move(5, 5)
     assert widget.locator(".tokens .lit").count() == 0
 
@@ -392,7 +414,7 @@ def test_a_rule_hides_what_it_does_not_use(open_widget):
 
 @pytest.mark.parametrize("target", ELSEWHERE, ids=lambda target: target[3].kind)
 @pytest.mark.parametrize(
-    "state", ["layer=13&head=8&token=36", "layer=17&head=4&token=18&tau=0.25", "layer=0&head=0&token=20"]
+    "state", ["layer=13&head=8&token=10", "layer=17&head=4&token=19&tau=0.25", "layer=0&head=4&token=20"]
 )
 def test_the_same_keys_open_in_another_widget_with_the_same_weights(open_widget, target, state):
     words, page, name, cls, count = target
@@ -428,12 +450,16 @@ def test_a_token_that_sees_few_keys_has_no_link(open_widget):
 
 
 def test_the_still_picture_says_the_numbers():
-    widget = Heads(layer=9, head=2, token=35, rule=3, tau=0.5)
+    widget = Heads(layer=16, head=3, token=IT, rule=3, tau=0.5)
     picture = widget._still()
-    assert f" {widget.weights.max():.4f}" in picture and "sparsemax at τ = 0.5" in picture and "Winter" in picture
+    assert f" {widget.weights.max():.4f}" in picture and "sparsemax at τ = 0.5" in picture and "trophy" in picture
     assert "not recorded" in Heads(layer=26, head=3)._still()
     said = json.loads(Heads()._repr_mimebundle_()[0]["text/html"].split('application/json">')[1].split("</script>")[0])
-    assert said["_tokens"] == TOKENS and "integers" not in json.dumps(said)
+    assert said["_tokens"] == TOKENS
+    (head,), (pair,) = said["_first"]["heads"], said["_first"]["shared"]  # what the first state needs, no more
+    for packed, whole in ((head["query"], RECORDED["heads"][PLACES.index((13, 8))]["query"]), (pair["key"], None)):
+        assert _unpacked(packed).shape == (IT + 1, 64)
+        assert whole is None or (_unpacked(packed) == _unpacked(whole)[: IT + 1]).all()
 
 
 def fake(rng):
@@ -463,6 +489,13 @@ def test_recorded_numbers_are_within_half_a_step_and_shared_ones_are_kept_once()
     ):
         assert np.abs(_unpacked(packed) - array).max() <= packed["scale"] / 2 + np.abs(array).max() * 2**-10
     assert (_unpacked(record["shared"][0]["value"]) == 0).all()
+    changes = []
+    for head, row in product((0, 1), (0, 1, 2)):
+        exact = query[head], key[head]
+        near = _unpacked(record["heads"][head]["query"]), _unpacked(record["shared"][0]["key"])
+        odds = [np.exp([q[row] @ k[place] / 8 for place in range(row + 1)]) for q, k in (exact, near)]
+        changes.append(np.abs(odds[0] / odds[0].sum() - odds[1] / odds[1].sum()).max())
+    assert record["rounding"] == pytest.approx(max(changes), rel=5e-3) and record["rounding"] > 0
 
 
 @pytest.mark.parametrize(
@@ -489,6 +522,7 @@ def test_the_recorded_integers_come_from_the_weights():
     says = {place: record["says"] for place, record in zip(PLACES, RECORDED["heads"], strict=True)}
     again = sentence(LanguageModel(), "".join(TOKENS), says)
     assert again["tokens"] == TOKENS and again["model"] == RECORDED["model"]
+    assert again["rounding"] == pytest.approx(RECORDED["rounding"], rel=0.02)
     for one, other in zip([*again["heads"], *again["shared"]], [*RECORDED["heads"], *RECORDED["shared"]], strict=True):
         for part in {"query", "key", "value"} & one.keys():
             assert one[part]["scale"] == pytest.approx(other[part]["scale"], rel=2e-3)

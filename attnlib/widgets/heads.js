@@ -8,7 +8,6 @@ import {
   mount,
   panel,
   put,
-  same,
   show,
   svg,
   toFragment,
@@ -45,9 +44,10 @@ function unpack({ scale, integers }) {
   return Array.from({ length: numbers.length / 64 }, (_, row) => numbers.slice(64 * row, 64 * row + 64));
 }
 
-/** Queries, keys and values of a head. */
+/** Queries, keys and values of a head, if the data have it. */
 function arrays({ heads, shared }, layer, head) {
   const record = heads.find((one) => one.layer === layer && one.head === head);
+  if (!record) return null;
   const { key, value } = shared[record.shared];
   return { query: unpack(record.query), key: unpack(key), value: unpack(value) };
 }
@@ -221,10 +221,10 @@ function atlas({ state, change, model }) {
       const end = both ? Math.max(-least, most) : most - least;
       cells.forEach((column, layer) =>
         column.forEach((cell, head) => {
-          const share = (values[layer][head] - (both ? 0 : least)) / end;
+          const share = Math.max(both ? -1 : 0, Math.min(1, (values[layer][head] - (both ? 0 : least)) / end));
           put(cell, {
             class: share < 0 ? "cell below" : "cell",
-            style: `--share: ${Math.min(1, Math.abs(share)).toFixed(3)}`,
+            style: `--share: ${Math.abs(share).toFixed(3)}`,
           });
         }),
       );
@@ -395,9 +395,8 @@ export function render({ model, el }) {
     const value = model.get("_statistics")[Math.round(state.statistic)].values[layer][head];
     if (!model.get("_recorded").some(([one, other]) => one === layer && other === head))
       return { value, missing: true };
-    if (store.data) return { value, ...attend(state, arrays(store.data, layer, head), token) };
-    const first = same({ ...model.get("_initial"), statistic: state.statistic }, state);
-    return first ? { ...model.get("_first"), value } : { value, waiting: true };
+    const found = arrays(store.data ?? model.get("_first"), layer, head);
+    return token < found?.query.length ? { value, ...attend(state, found, token) } : { value, waiting: true };
   };
   return mount({
     model,

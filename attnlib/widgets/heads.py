@@ -49,6 +49,7 @@ def sentence(model: heads.LanguageModel, text: str, says: Mapping[tuple[int, int
         "says", "query", "shared"}, the last the place in "shared" of what the head reads. Each array is {"scale",
         "integers"}: rows of 64 in base64, within half a step of the model's numbers, up to 2^-10 of the largest. A
         scale has 11 bits, so scores computed from these are exact in double precision but for the root of 64.
+        "rounding" is the largest change of a weight by that, of any of the heads from any token, to three digits.
 
     Raises
     ------
@@ -80,7 +81,20 @@ def sentence(model: heads.LanguageModel, text: str, says: Mapping[tuple[int, int
         }
         for (number, head), words in sorted(says.items())
     ]
-    return {"model": model.name, "tokens": model.pieces(tokens), "shared": shared, "heads": records}
+    changes = [
+        _weights(seen[record["layer"]][0][record["head"]], seen[record["layer"]][1][record["head"]])
+        - _weights(_unpacked(record["query"]), _unpacked(shared[record["shared"]]["key"]))
+        for record in records
+    ]
+    return {
+        **{"model": model.name, "tokens": model.pieces(tokens), "shared": shared, "heads": records},
+        "rounding": float(f"{np.abs(changes).max():.3g}"),
+    }
+
+
+def _weights(query: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """What each token gives to itself and to those before it, (n, n)."""
+    return layer.attention(query, key, key, causal=True, return_weights=True)[1]
 
 
 def _packed(array: np.ndarray) -> dict:
@@ -88,6 +102,12 @@ def _packed(array: np.ndarray) -> dict:
     scale = float(np.float16(max(np.abs(array).max() / 127, 2**-14)))
     integers = np.clip(np.rint(array / scale), -127, 127).astype(np.int8)
     return {"scale": scale, "integers": base64.b64encode(integers.tobytes()).decode()}
+
+
+def _first_rows(packed: Mapping, count: int) -> dict:
+    """The first rows of what `_packed` packed, packed too."""
+    rows = base64.b64decode(packed["integers"])[: 64 * count]
+    return {**packed, "integers": base64.b64encode(rows).decode()}
 
 
 def _unpacked(packed: Mapping) -> np.ndarray:
@@ -180,12 +200,21 @@ class Heads(Widget):
 
     def __init__(self, **options):
         super().__init__(**options)
-        self._first = {name: np.asarray(value).tolist() for name, value in self.results().items()}
+        self._first = self._shown_first()
         self.on_msg(self._hear)
 
     def _hear(self, _widget, content, _buffers):
         if content.get("do") == "load":
             self.send(RECORDED)
+
+    def _shown_first(self):
+        """Of the recorded data what the first state needs, so that it is seen before they are loaded."""
+        if self.record is None:
+            return {"heads": [], "shared": []}
+        count, shared = self._whole("token") + 1, RECORDED["shared"][self.record["shared"]]
+        query = {"query": _first_rows(self.record["query"], count), "shared": 0}
+        pair = {part: _first_rows(packed, count) for part, packed in shared.items()}
+        return {"heads": [self.record | query], "shared": [pair]}
 
     def _whole(self, name):
         return int(np.floor(getattr(self, name) + 0.5))
@@ -249,10 +278,11 @@ class Heads(Widget):
         statistic = RECORDED["statistics"][self._whole("statistic")]
         values = np.array(statistic["values"])
         place = np.indices(values.shape)
-        size = np.clip(np.abs(values) / max(abs(statistic["low"]), abs(statistic["high"])), 0, 1)
+        low, high = statistic["low"], statistic["high"]
+        share = np.clip(values / max(-low, high), -1, 1) if low < 0 else np.clip((values - low) / (high - low), 0, 1)
         for sign, color in ((1, figures.ACCENT), (-1, figures.KEYS[1])):
             for level in np.linspace(0.1, 1, 10):  # as many shades as paper can tell apart
-                part = (values * sign > 0) & (np.ceil(10 * size) == round(10 * level))
+                part = np.ceil(10 * sign * share) == round(10 * level)
                 left.bar(place[0][part], 1, 1, place[1][part] - 0.5, color=color, alpha=level, linewidth=0)
         recorded = np.array([[record["layer"], record["head"]] for record in RECORDED["heads"]])
         left.scatter(*recorded.T, s=18, color=figures.INK, edgecolor=figures.PAPER, linewidth=1, zorder=3)
