@@ -34,20 +34,20 @@ SENTENCE = (
     "The trophy did not fit into the suitcase because it was too big. "
     "So we left the trophy at home and took the suitcase."
 )
-# What these heads do with the sentence, by layer and head, counted from 0.
+# What the largest weights of these heads are on this sentence, by layer and head, counted from 0.
 SAYS = {
-    (0, 2): "looks at many tokens, a little more at near ones",
-    (0, 4): "looks at all tokens nearly alike",
-    (1, 2): "looks at the token before",
-    (2, 4): "looks at the same token earlier in the text",
-    (5, 6): "looks at the same token earlier in the text, if it is part of a rare word",
-    (10, 1): "looks from an object back to its verb",
-    (12, 8): "looks from “took” at “left”, from “it” at “did”",
+    (0, 2): "looks from “.” at itself, else at many tokens",
+    (0, 4): "looks at many tokens, most of them near",
+    (1, 2): "looks most at the token before, from “.” at itself",
+    (2, 4): "looks from the second “trophy”, “suit” and “case” at the first, else much at the first token",
+    (5, 6): "looks from the second “trophy”, “suit” and “case” at the first, else much at “The” and “the”",
+    (10, 1): "looks from the second “trophy” at “left”, from the second “suit” and “case” at “took”",
+    (12, 8): "looks from “took” at “left”, else much at the first token",
     (13, 8): "looks from “it” at “trophy”, from “took” at “we”",
     (16, 3): "looks from “it” at “trophy”, else much at the first token",
-    (17, 4): "looks at what followed the same token earlier",
-    (18, 6): "looks from “suit” at the earlier “case”, else at the first token",
-    (18, 8): "looks at the first token, whatever it is",
+    (17, 4): "looks from the second “trophy”, “suit” and “case” at what followed the first, else at the first token",
+    (18, 6): "looks from the second “suit” at the first “case”, else at the first token",
+    (18, 8): "looks from every token at the first",
 }
 # What the widget's map can show: what it is called, what it says, and the ends of its colours.
 MAP = {
@@ -66,7 +66,7 @@ MAP = {
     ),
     "entropy_slope": (
         "growth of entropy",
-        "By how much the entropy grows when log n grows by 1: 1 for equal weights, 0 for a fixed number of tokens.",
+        "How fast the entropy grows with log n: 1 for equal weights, 0 for a fixed number of tokens.",
         0,
         1,
     ),
@@ -74,7 +74,7 @@ MAP = {
     "first_weight": ("first token", "The mean weight of the first token of a text.", 0, 1),
     "key_share": (
         "norm of keys",
-        "How far the keys’ squared norms alone foretell the scores: the squared correlation.",
+        "The squared correlation of the scores with the keys’ squared norms.",
         0,
         0.4,
     ),

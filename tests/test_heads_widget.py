@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 from itertools import product
 from types import SimpleNamespace
 
@@ -244,6 +245,24 @@ def test_a_kernel_sends_the_data_when_it_is_asked(open_widget, monkeypatch):
     assert tab.evaluate("heard") == ["load"] and DATA not in asked
 
 
+def test_what_is_said_of_a_head_is_true_of_its_weights():
+    words = [piece.strip() for piece in TOKENS]
+    name = r"“\w+”"
+    told = re.compile(
+        f"from (?:the second )?({name}(?:(?:,| and) {name})*) at (what followed the first|the first)? ?({name})?"
+    )
+    checked = 0
+    for (number, head), record in zip(PLACES, RECORDED["heads"], strict=True):
+        for sources, where, target in told.findall(record["says"]):
+            for source in re.findall(r"“(\w+)”", sources):
+                last = len(words) - 1 - words[::-1].index(source)
+                most = Heads(layer=number, head=head, token=last).trained.argmax()
+                first = words.index(target.strip("“”") or source) + (where == "what followed the first")
+                assert most == first if where else words[most] == target.strip("“”"), (number, head, source)
+                checked += 1
+    assert checked == 17
+
+
 # ---- the map ----
 
 
@@ -253,7 +272,7 @@ def test_the_map_is_pressed_dragged_and_walked(open_widget):
     tab.mouse.click(*cell(widget, (17, 4)))
     assert get(widget, "layer", "head") == (17, 4)
     loaded(tab, widget)
-    assert "looks at what followed" in settled(tab, widget, "looks at what followed")
+    assert "As trained, it looks from" in settled(tab, widget, "at what followed the first")
     tab.mouse.click(*cell(widget, (26, 1)))
     assert get(widget, "layer", "head") == (26, 1)
     assert widget.locator(".notice").inner_text() == "This head is not recorded; those with a dot are."
@@ -266,7 +285,7 @@ def test_the_map_is_pressed_dragged_and_walked(open_widget):
         value = RECORDED["statistics"][0]["values"][place[0]][place[1]]
         name = RECORDED["statistics"][0]["name"]
         spoken = cursor.get_attribute("aria-valuetext").replace("−", "-")
-        assert spoken.startswith(f"layer {place[0]}, head {place[1]}: {name} ")
+        assert spoken.startswith(f"Layer {place[0]}, head {place[1]}: {name} ")
         assert float(spoken.rsplit(" ", 1)[1]) == pytest.approx(value, abs=1e-4)
     tab.mouse.move(*cell(widget, (0, 1)))
     tab.mouse.down()
@@ -329,7 +348,7 @@ def test_the_map_shows_the_statistic_that_is_chosen(open_widget):
         wanted = np.clip(values / high, -1, 1) if low < 0 else np.clip((values - low) / (high - low), 0, 1)
         np.testing.assert_allclose(shares, wanted, atol=6e-4)
         tab.mouse.move(*cell(widget, (5, 3)))
-        said = widget.locator(".words").first.inner_text().replace("−", "-")
+        said = widget.locator(".words").first.inner_text()
         assert said.startswith(f"Layer 5, head 3: {statistic['name']} ") and said.endswith(statistic["says"])
 
 
@@ -393,7 +412,7 @@ def test_hover_lights_the_pair_and_says_its_weight(open_widget):
     )
     assert lit == [TROPHY, IT]
     name = token(widget, TROPHY).get_attribute("aria-label")
-    assert name == f"trophy, token {TROPHY + 1}: weight {shown['now']}"
+    assert name == f"trophy, token {TROPHY}: weight {shown['now']}"
     tab.mouse.move(5, 5)
     assert widget.locator(".tokens .lit").count() == 0
 

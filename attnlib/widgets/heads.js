@@ -1,18 +1,6 @@
 // A trained model's heads: a map of all; what some make of a sentence, from their queries, keys and values.
 import { averaged, beside, bought, priced, relative, scored, softmax, sparse, strayed } from "laws";
-import {
-  OWN_KEYS,
-  crossing,
-  handle,
-  html,
-  mount,
-  panel,
-  put,
-  show,
-  svg,
-  toFragment,
-  translation,
-} from "./shared.js";
+import { OWN_KEYS, crossing, handle, html, mount, panel, put, show, svg, toFragment, translation } from "./shared.js";
 
 const RULES = ["softmax", "budget", "sink", "sparsemax"];
 // What uses each quantity, and each formula by its number.
@@ -26,8 +14,10 @@ const USED_BY = {
   4: "sparsemax",
   6: "softmax budget sparsemax",
 };
-const ENDLESS = 1e300; // stands for the β that leaves the best keys alone
-const SOURCE = document.currentScript?.src; // the data lie beside the script
+// Stands for the β that leaves the best keys alone.
+const ENDLESS = 1e300;
+// The data lie beside the script.
+const SOURCE = document.currentScript?.src;
 // How steep another widget can make scores, at most, and which of its inputs does that.
 const STEEPNESS = {
   likelihood: [3, (steep) => ({ alpha: steep })],
@@ -35,7 +25,11 @@ const STEEPNESS = {
   temperature: [16, (steep) => ({ tau: 1 / steep })],
 };
 
+const FAILED = "Queries, keys and values could not be loaded.";
 const whole = ({ layer, head, token }) => [layer, head, token].map(Math.round);
+const chosen = (model, { statistic }) => model.get("_statistics")[Math.round(statistic)];
+const reading = ({ name, values }, [layer, head]) =>
+  `Layer ${layer}, head ${head}: ${name} ${show(values[layer][head])}`;
 const quoted = (piece) => `“${piece.trim()}”`;
 
 /** Rows of 64 numbers from integers of eight bits in base64. */
@@ -63,7 +57,8 @@ function weigh({ rule, tau, budget, absent }, scores) {
   }
   if (RULES[rule] === "sink") return beside(absent, n, scores).weights;
   if (RULES[rule] === "softmax") return softmax(tau, n, scores).weights;
-  const below = scores.map((score) => score - top); // so that ν has more digits
+  // So that ν has more digits.
+  const below = scores.map((score) => score - top);
   const nu = crossing((nu) => 1 - sparse(nu, tau, n, below).mass, -2 * tau, 0);
   return sparse(nu, tau, n, below).weights;
 }
@@ -206,17 +201,17 @@ function atlas({ state, change, model }) {
     words,
   );
 
-  const say = (now, [layer, head]) => {
-    const { name, says, values } = statistics[Math.round(now.statistic)];
-    words.textContent = `Layer ${layer}, head ${head}: ${name} ${show(values[layer][head])}. ${says}`;
+  const say = (now, spot) => {
+    const statistic = chosen(model, now);
+    words.textContent = `${reading(statistic, spot)}. ${statistic.says}`;
   };
   frame.picture.addEventListener("pointermove", (event) => say(state(), place(event) ?? whole(state())));
   frame.picture.addEventListener("pointerleave", () => say(state(), whole(state())));
   return {
     frame,
     update(now) {
-      const statistic = statistics[Math.round(now.statistic)];
-      const { name, low: least, high: most, values } = statistic;
+      const statistic = chosen(model, now);
+      const { low: least, high: most, values } = statistic;
       const both = least < 0;
       const end = both ? Math.max(-least, most) : most - least;
       cells.forEach((column, layer) =>
@@ -234,7 +229,7 @@ function atlas({ state, change, model }) {
       ramp.classList.toggle("both", both);
       menu.value = Math.round(now.statistic);
       const spot = whole(now).slice(0, 2);
-      cursor.place(frame.to(spot), `layer ${spot[0]}, head ${spot[1]}: ${name} ${show(values[spot[0]][spot[1]])}`);
+      cursor.place(frame.to(spot), reading(statistic, spot));
       say(now, spot);
     },
   };
@@ -254,7 +249,7 @@ function prose({ state, change, model }) {
   });
   const list = html(
     "div",
-    { class: "tokens", role: "group", "aria-label": "The sentence" },
+    { class: "tokens", role: "group", translate: "no", "aria-label": "The sentence" },
     ...marks.map(({ button }) => button),
   );
   const at = (node) => marks.findIndex(({ button }) => button.contains(node));
@@ -303,7 +298,7 @@ function prose({ state, change, model }) {
           "aria-pressed": `${place === from}`,
           tabindex: `${place === from ? 0 : -1}`,
           style: `--share: ${(weight ?? 0).toFixed(4)}`,
-          "aria-label": `${tokens[place].trim()}, token ${place + 1}${spoken}`,
+          "aria-label": `${tokens[place].trim()}, token ${place}${spoken}`,
         });
         button.classList.toggle("later", place > from);
         number.textContent = weight >= 0.005 ? weight.toFixed(2) : "";
@@ -321,36 +316,36 @@ function build(parts, store) {
   const links = html("ul", { class: "points-key" });
   text.figure.append(html("div", { class: "actions" }, notice, again));
   const fetch = async () => {
-    store.asked = true;
-    again.hidden = true;
-    notice.textContent = "Loading queries, keys and values …";
+    store.said = "Loading queries, keys and values …";
     try {
       store.data = await load(model);
-      notice.textContent = "";
     } catch {
-      notice.textContent = "Queries, keys and values could not be loaded.";
-      again.hidden = false;
+      store.said = FAILED;
     }
-    if (!store.gone) change({});
+    change({});
   };
-  again.addEventListener("click", fetch);
-  const targets = model.send ? [] : model.get("_elsewhere"); // a notebook has no other pages
+  again.addEventListener("click", () => {
+    store.said = "";
+    change({});
+    // The button that had the focus is gone.
+    text.figure.querySelector("[tabindex='0']").focus();
+  });
+  // A notebook has no other pages.
+  const targets = model.send ? [] : model.get("_elsewhere");
   return {
     panels: [map.frame, text],
     more: [links],
-    stop: () => (store.gone = true),
     needless: ({ rule }) => Object.keys(USED_BY).filter((name) => !USED_BY[name].split(" ").includes(RULES[rule])),
     update(now, results) {
       map.update(now);
       text.update(now, results);
-      if (results.waiting && !store.asked) fetch();
-      if (store.data || !store.asked)
-        notice.textContent = results.missing ? "This head is not recorded; those with a dot are." : "";
+      if (results.waiting && !store.said) fetch();
+      const said = results.waiting ? store.said : "";
+      notice.textContent = results.missing ? "This head is not recorded; those with a dot are." : said;
+      again.hidden = said !== FAILED;
       const tau = RULES[now.rule] === "softmax" ? now.tau : 1;
       const lead = `The keys with the largest scores, at τ = ${show(tau)}, in other widgets:`;
-      const states = results.values
-        ? targets.map((target) => elsewhere(target, model.get("_tokens"), tau, results))
-        : [];
+      const states = results.values ? targets.map((one) => elsewhere(one, model.get("_tokens"), tau, results)) : [];
       links.replaceChildren(...(states[0] ? [[lead], ...states] : []).map((line) => html("li", {}, ...line)));
     },
   };
@@ -375,8 +370,7 @@ const columns = {
 
 function describe(state, results, model) {
   const [layer, head, token] = whole(state);
-  const { name } = model.get("_statistics")[Math.round(state.statistic)];
-  const said = `Layer ${layer}, head ${head}: ${name} ${show(results.value)}.`;
+  const said = `${reading(chosen(model, state), [layer, head])}.`;
   const { weights } = results;
   if (!weights) return said;
   const tokens = model.get("_tokens");
@@ -385,14 +379,14 @@ function describe(state, results, model) {
   const most = order.map((place) => `${quoted(tokens[place])} ${show(weights[place])}`).join(", ");
   const none = weights.filter((weight) => weight === 0).length;
   const idle = none ? ` ${none} of ${weights.length} tokens get exactly nothing.` : "";
-  return `${said} It ${says}. From ${quoted(tokens[token])}: ${most}.${idle}`;
+  return `${said} As trained, it ${says}. From ${quoted(tokens[token])}: ${most}.${idle}`;
 }
 
 export function render({ model, el }) {
   const store = {};
   const compute = (state) => {
     const [layer, head, token] = whole(state);
-    const value = model.get("_statistics")[Math.round(state.statistic)].values[layer][head];
+    const value = chosen(model, state).values[layer][head];
     if (!model.get("_recorded").some(([one, other]) => one === layer && other === head))
       return { value, missing: true };
     const found = arrays(store.data ?? model.get("_first"), layer, head);

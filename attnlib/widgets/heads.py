@@ -74,7 +74,7 @@ def sentence(model: heads.LanguageModel, text: str, says: Mapping[tuple[int, int
         {"key": _packed(seen[number][1][first * pair]), "value": _packed(seen[number][2][first * pair])}
         for number, pair in pairs
     ]
-    records = [
+    records: list[dict[str, Any]] = [
         {
             **{"layer": number, "head": head, "says": words},
             **{"query": _packed(seen[number][0][head]), "shared": pairs.index((number, head // first))},
@@ -313,6 +313,6 @@ class Heads(Widget):
         order = np.argsort(-self.weights, kind="stable")[:3]
         most = ", ".join(f"“{self.tokens[place].strip()}” {show(self.weights[place])}" for place in order)
         return (
-            f"{said} It {self.record['says']}. "
-            f"From “{self.tokens[here].strip()}”, token {here + 1} of {len(self.tokens)}, by {by}: {most}."
+            f"{said} As trained, it {self.record['says']}. "
+            f"From “{self.tokens[here].strip()}”, token {here}, by {by}: {most}."
         )
