@@ -216,10 +216,39 @@ def test_what_cannot_be_loaded_is_said_and_can_be_tried_again(open_widget):
     token(widget, TOOK).click()  # does not ask again by itself
     tab.unroute(f"**/{DATA}")
     assert asked.count(DATA) == 1
-    again.click()
-    loaded(tab, widget)
+    widget.get_by_role("button", name="Reset").click()  # needs none of it
     assert not again.is_visible() and widget.locator(".notice").inner_text() == ""
-    assert len(results(widget)["weights"]) == TOOK + 1
+    assert len(results(widget)["weights"]) == IT + 1
+    token(widget, TOOK).click()
+    again.focus()
+    tab.keyboard.press("Enter")
+    loaded(tab, widget, TOOK + 1)
+    assert not again.is_visible() and widget.locator(".notice").inner_text() == ""
+    assert token(widget, TOOK).evaluate("node => node === document.activeElement"), "the keyboard has lost its place"
+
+
+def test_what_is_pressed_while_the_data_load_counts(open_widget):
+    tab, widget, asked = open_widget()
+    held = []
+    tab.route(f"**/{DATA}", lambda route: held.append(route))
+    widget.evaluate(
+        """(el, last) => {
+            for (const button of el.querySelectorAll(".tokens button, .presets button, [type=radio]")) button.click();
+            el.querySelector("[aria-label='Next dot']").click();
+            el.querySelectorAll(".tokens button")[last].click();
+        }""",
+        TOOK,
+    )
+    assert widget.locator(".notice").inner_text().startswith("Loading") and "weights" not in results(widget)
+    while not held:
+        tab.wait_for_timeout(20)
+    held[0].continue_()
+    loaded(tab, widget, TOOK + 1)
+    names = ("layer", "head", "token", "rule", "tau", "budget", "absent")
+    here = dict(zip(names, get(widget, *names), strict=True))
+    assert here["token"] == TOOK and asked.count(DATA) == 1
+    np.testing.assert_allclose(results(widget)["weights"], Heads(**here).weights, atol=1e-12)
+    assert widget.locator(".notice").inner_text() == ""
 
 
 def test_a_kernel_sends_the_data_when_it_is_asked(open_widget, monkeypatch):
@@ -463,6 +492,41 @@ def test_a_token_that_sees_few_keys_has_no_link(open_widget):
     lines = widget.locator(".points-key li")
     assert lines.nth(2).inner_text() == "KL budget (05): it has 6 keys, this token only 4."
     assert lines.nth(1).locator("a").count() == 1 and lines.nth(2).locator("a").count() == 0
+
+
+# ---- other screens and pages ----
+
+
+@pytest.mark.parametrize(("width", "text"), [(320, "100%"), (360, "100%"), (640, "100%"), (390, "200%")])
+def test_nothing_is_cut_off_on_a_narrow_screen_or_by_large_letters(browser, server, places, width, text):
+    page, name = places["heads"]
+    tab = browser.new_page(viewport={"width": width, "height": 800})
+    tab.goto(f"{server}{page}")
+    tab.add_style_tag(content=f"html {{ font-size: {text} !important; }}")
+    tab.wait_for_selector(f"#{name} .live")
+    widget = tab.locator(f"#{name}")
+    for number in range(len(RECORDED["statistics"])):
+        widget.locator("select").select_option(str(number))
+        cut = widget.evaluate(
+            """el => {
+                const { left, right } = el.querySelector(".live").getBoundingClientRect();
+                return [...el.querySelectorAll("figure *, .controls *")].filter((node) => {
+                    const box = node.getBoundingClientRect();
+                    return !node.closest("svg") && box.width && (box.left < left || box.right > right);
+                }).map((node) => node.outerHTML);
+            }"""
+        )
+        assert not cut
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    tab.close()
+
+
+def test_the_sentence_runs_from_left_to_right_on_any_page(open_widget):
+    tab, widget, _ = open_widget()
+    tab.evaluate("document.documentElement.dir = 'rtl'")
+    first, second = (token(widget, place).bounding_box()["x"] for place in (0, 1))
+    back, on = (widget.get_by_role("button", name=name).bounding_box()["x"] for name in ("Previous dot", "Next dot"))
+    assert first < second and back < on
 
 
 # ---- paper, and what is recorded ----

@@ -375,9 +375,10 @@ function describe(state, results, model) {
   if (!weights) return said;
   const tokens = model.get("_tokens");
   const [, , says] = model.get("_recorded").find(([one, other]) => one === layer && other === head);
-  const order = [...weights.keys()].sort((a, b) => weights[b] - weights[a]).slice(0, 3);
+  const some = [...weights.keys()].filter((place) => weights[place]);
+  const order = some.sort((a, b) => weights[b] - weights[a]).slice(0, 3);
   const most = order.map((place) => `${quoted(tokens[place])} ${show(weights[place])}`).join(", ");
-  const none = weights.filter((weight) => weight === 0).length;
+  const none = weights.length - some.length;
   const idle = none ? ` ${none} of ${weights.length} tokens get exactly nothing.` : "";
   return `${said} As trained, it ${says}. From ${quoted(tokens[token])}: ${most}.${idle}`;
 }

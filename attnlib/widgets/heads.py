@@ -311,7 +311,9 @@ class Heads(Widget):
             "sparsemax": f"sparsemax at τ = {self.tau:.4g}",
         }[RULES[int(self.rule)]]
         order = np.argsort(-self.weights, kind="stable")[:3]
-        most = ", ".join(f"“{self.tokens[place].strip()}” {show(self.weights[place])}" for place in order)
+        most = ", ".join(
+            f"“{self.tokens[place].strip()}” {show(self.weights[place])}" for place in order if self.weights[place]
+        )
         return (
             f"{said} As trained, it {self.record['says']}. "
             f"From “{self.tokens[here].strip()}”, token {here}, by {by}: {most}."
