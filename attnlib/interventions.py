@@ -21,7 +21,6 @@ __all__ = [
     "best_factor",
     "factor_losses",
     "fixed_budget",
-    "fixed_norm",
     "layer_losses",
     "rule_losses",
     "scaled",
@@ -43,12 +42,12 @@ def _by(weights: Weighting) -> Attend:
     return attend
 
 
-def _without(column: int) -> Weighting:
-    """Softmax when one key may be attended by nobody but the queries up to it."""
+def _without(column: int, start: int = 0) -> Weighting:
+    """Softmax when one key may be attended by no later query, or by none from `start` on."""
 
     def weights(s: np.ndarray) -> np.ndarray:
         s = s.copy()
-        s[:, column + 1 :, column] = -np.inf
+        s[:, max(start, column + 1) :, column] = -np.inf
         return softmax(s)
 
     return weights
@@ -83,14 +82,33 @@ def fixed_budget(budgets: np.ndarray) -> Attend:
     return attend
 
 
-def fixed_norm(norms: np.ndarray) -> Attend:
-    """Every query of a head gets one norm, (layers, h): one price for a unit query."""
+def _without_first_value(layer: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Softmax's weights, but the first value is 0 for all queries after the first."""
+    dropped = causal_attention(layer, query, key, np.concatenate([np.zeros_like(value[:, :1]), value[:, 1:]], axis=1))
+    dropped[:, 0] = value[:, 0]
+    return dropped
+
+
+def _with_norms(change: Callable[[np.ndarray], np.ndarray], *, of_keys: bool = False) -> Attend:
+    """Attention when the norms of a head's queries, or of its keys after the first, are changed, (h, n, 1)."""
 
     def attend(layer: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
-        own = np.linalg.norm(query, axis=-1, keepdims=True)
-        return causal_attention(layer, (query / own * norms[layer][:, None, None]).astype(query.dtype), key, value)
+        vectors = key[:, 1:] if of_keys else query
+        norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+        changed = vectors / norms * change(norms)
+        if of_keys:
+            return causal_attention(layer, query, np.concatenate([key[:, :1], changed], axis=1), value)
+        return causal_attention(layer, changed, key, value)
 
     return attend
+
+
+def _mean(norms: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(norms.mean(1, keepdims=True), norms.shape)
+
+
+def _dealt(norms: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(0).permuted(norms, axis=1)
 
 
 def scaled(factor: float, only: int | None = None) -> Attend:
@@ -108,6 +126,12 @@ RULES: dict[str, Attend] = {
     "softmax, block by block": lambda layer, *heads: streaming_attention(*heads, causal=True, block_size=64),
     "softmax without the first key": _by(_without(0)),
     "softmax without the second key": _by(_without(1)),
+    "softmax without the first key, from token 64 on": _by(_without(0, 64)),
+    "softmax without the second key, from token 64 on": _by(_without(1, 64)),
+    "softmax without the first value": _without_first_value,
+    "queries of one norm": _with_norms(_mean),
+    "queries’ norms dealt out": _with_norms(_dealt),
+    "keys of one norm": _with_norms(_mean, of_keys=True),
     "softmax-one": _by(sink),
     "entmax 1.5": _by(entmax),
     "sparsemax": _by(sparsemax),
@@ -125,7 +149,7 @@ def rule_losses(model: LanguageModel, tokens: np.ndarray, rules: dict[str, Atten
     model : LanguageModel
     tokens : int array (n,)
     rules : dict of str to callable
-        By name, what `LanguageModel.logits` takes as `attend`; `RULES` has ten.
+        By name, what `LanguageModel.logits` takes as `attend`; as those of `RULES`.
 
     Returns
     -------

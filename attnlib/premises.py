@@ -26,7 +26,6 @@ __all__ = [
     "interval",
     "measure_statistics",
     "noisy",
-    "normal_kurtosis",
     "normal_spread",
     "projection_statistics",
     "readings",
@@ -102,6 +101,11 @@ class Reading:
         own, mean = ((x * x).sum(-1) for x in (self.value, self.output))
         return own[:, None, :] - 2 * self.output @ self.value.swapaxes(-1, -2) + mean[..., None]
 
+    @property
+    def later(self) -> np.ndarray:
+        """Whether a key is after the first, (n,)."""
+        return np.arange(self.key.shape[1]) > 0
+
     @cached_property
     def usable(self) -> np.ndarray:
         """Pairs whose residual is not lost in rounding: all but a key that has nearly all the weight."""
@@ -144,14 +148,22 @@ def _budget(weights: np.ndarray, count: np.ndarray) -> np.ndarray:
     return (_plogp(weights).sum(-1) + np.log(count)) / np.log(count)
 
 
+def _slope(reading: Reading, where: np.ndarray) -> np.ndarray:
+    x, y = reading.within(_finite(reading), where), reading.within(reading.log_square, where)
+    with np.errstate(invalid="ignore"):  # no pairs, no slope
+        return (x * y).sum((-1, -2)) / (x * x).sum((-1, -2))
+
+
 def slope(reading: Reading) -> np.ndarray:
     """By how much the log of a squared residual rises with the score, within a query (least squares)."""
-    x, y = reading.within(_finite(reading)), reading.within(reading.log_square)
-    return (x * y).sum((-1, -2)) / (x * x).sum((-1, -2))
+    return _slope(reading, reading.usable)
 
 
 def slope_of_shuffled(reading: Reading) -> np.ndarray:
-    """The slope after the values were dealt out to the keys at random: 0 but for chance."""
+    """The slope after the values were dealt out to the keys at random.
+
+    Somewhat below 0: the division by 1 - w is right for precisions that rise with the score, not for equal ones.
+    """
     other = copy.copy(reading)
     for name in ("output", "square", "usable", "log_square"):
         vars(other).pop(name, None)
@@ -160,15 +172,23 @@ def slope_of_shuffled(reading: Reading) -> np.ndarray:
 
 
 def slope_after_first(reading: Reading) -> np.ndarray:
-    """The same without the first key, where many heads leave their weight."""
-    where = reading.usable & (np.arange(reading.key.shape[1]) > 0)
-    x, y = reading.within(_finite(reading), where), reading.within(reading.log_square, where)
-    return (x * y).sum((-1, -2)) / (x * x).sum((-1, -2))
+    """The slope without the first key, where many heads leave their weight."""
+    return _slope(reading, reading.usable & reading.later)
+
+
+def slope_of_weighted(reading: Reading) -> np.ndarray:
+    """The slope over the keys after the first whose weight is above that of equal weights, and below a half.
+
+    NaN for a head that has no such keys.
+    """
+    above = reading.weights > 1 / reading.count[:, None]
+    return _slope(reading, reading.usable & reading.later & above & (reading.weights < 0.5))
 
 
 def spread(reading: Reading) -> np.ndarray:
-    """The standard deviation of that logarithm about the line of slope -1, within a query."""
-    off = reading.within(reading.log_square + _finite(reading))
+    """The standard deviation of that logarithm about the line of `slope`, within a query."""
+    x, y = reading.within(_finite(reading)), reading.within(reading.log_square)
+    off = y - slope(reading)[:, None, None] * x
     freedom = np.maximum(reading.usable.sum((-1, -2)) - reading.usable.shape[1], 1)
     return np.sqrt((off * off).sum((-1, -2)) / freedom)
 
@@ -198,14 +218,19 @@ def q_distance(reading: Reading) -> np.ndarray:
     return np.abs(2 * np.nan_to_num(at) - 1).mean(-1)
 
 
-def kurtosis(reading: Reading) -> np.ndarray:
-    """The mean fourth power of a residual's coordinates, its length brought to sqrt(d); at every fourth query used."""
-    some = slice(None, None, _STRIDE)
-    off = reading.value[:, None] - reading.output[:, some, None]
-    fourth = np.square(np.square(off)).sum(-1)
-    use = reading.usable[:, some]
-    ratio = np.where(use, fourth, 0) / np.where(use, reading.square[:, some], 1) ** 2
-    return reading.value.shape[-1] * ratio.sum((-1, -2)) / use.sum((-1, -2))
+def overlap(reading: Reading) -> np.ndarray:
+    """d times the mean squared cosine between the residuals of two keys, at every 32nd query used.
+
+    1 if all directions are alike, d / m if residuals lie evenly in m of the d dimensions.
+    """
+    found = []
+    for row in range(len(reading.count) - 1, -1, -32):
+        off = reading.value[:, reading.allowed[row]] - reading.output[:, row, None]
+        unit = off / np.maximum(np.linalg.norm(off, axis=-1, keepdims=True), 1e-30)
+        second = unit.swapaxes(-1, -2) @ unit  # its squared norm is the sum of all squared cosines
+        count = off.shape[1]
+        found.append(((second * second).sum((-1, -2)) - count) / (count * (count - 1)))
+    return reading.value.shape[-1] * np.mean(found, axis=0)
 
 
 def residual_curve(reading: Reading, head: int, *, bins: int = 12) -> np.ndarray:
@@ -270,16 +295,20 @@ def peak_slope(reading: Reading) -> np.ndarray:
 
 
 def locality(reading: Reading) -> np.ndarray:
-    """`entropy_slope`, less that of the same scores among keys in random order: 0 where all keys are alike."""
+    """How much more the entropy grows with log n than if the keys stood in random order; the first key is left out.
+
+    0 where all keys are alike at any distance.
+    """
+    rest = reading.scores[..., 1:]
     quarter = len(reading.count) // 4
-    least = int(reading.count[-quarter])
-    some = reading.scores[:, -quarter:, reading.shuffled().permutation(least)]
+    least = int(reading.count[-quarter]) - 1
+    some = rest[:, -quarter:, reading.shuffled().permutation(least)]
     some = some - some.max(-1, keepdims=True)
     total, moment = (np.cumsum(x, -1) for x in (np.exp(some), np.exp(some) * some))
-    counts = reading.count[reading.count <= least]
+    counts = reading.count[reading.count <= least] - 1
     total, moment = total[..., counts - 1], moment[..., counts - 1]
-    entropies = (np.log(total) - moment / total).mean(-2)
-    return entropy_slope(reading) - _on_log_count(entropies, counts)
+    shuffled = _on_log_count((np.log(total) - moment / total).mean(-2), counts)
+    return _on_log_count(-_plogp(softmax(rest)).sum(-1), reading.count - 1) - shuffled
 
 
 def distance(reading: Reading) -> np.ndarray:
@@ -315,20 +344,35 @@ def key_excess(reading: Reading) -> np.ndarray:
     return _key_share(reading, _finite(reading)) - _key_share(reading, _finite(reading) * signs[:, None])
 
 
+def key_correlation(reading: Reading) -> np.ndarray:
+    """That correlation itself, mean over queries: above 0 if long keys get larger scores."""
+    return _key_correlation(reading, _finite(reading)).mean(-1)
+
+
+def key_spread(reading: Reading) -> np.ndarray:
+    """The standard deviation over keys after the first of the norm of k, by its mean."""
+    norms = np.linalg.norm(reading.key[:, 1:], axis=-1)
+    return norms.std(-1) / norms.mean(-1)
+
+
 def _key_share(reading: Reading, scored: np.ndarray) -> np.ndarray:
+    return (_key_correlation(reading, scored) ** 2).mean(-1)
+
+
+def _key_correlation(reading: Reading, scored: np.ndarray) -> np.ndarray:
     norms = (reading.key * reading.key).sum(-1)[:, None]
     everywhere = np.broadcast_to(reading.allowed, scored.shape)
     x, y = (reading.within(numbers, everywhere) for numbers in (norms, scored))
-    return ((x * y).sum(-1) ** 2 / ((x * x).sum(-1) * (y * y).sum(-1))).mean(-1)
+    return (x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
 
 
 def own_score(reading: Reading) -> np.ndarray:
-    """The slope on the head's own score, when the mean score of heads with other values is a second regressor."""
+    """The slope on the own score beside that of one head with other values, mean over these; first key left out."""
     return _own_and_other(reading)[0]
 
 
 def other_score(reading: Reading) -> np.ndarray:
-    """The slope on that second regressor."""
+    """The slope on the other head's score in the same fits."""
     return _own_and_other(reading)[1]
 
 
@@ -339,14 +383,17 @@ def own_less_other(reading: Reading) -> np.ndarray:
 
 
 def _own_and_other(reading: Reading) -> tuple[np.ndarray, np.ndarray]:
-    s = _finite(reading)
-    total = s.sum(0)
-    others = np.array([total - s[reading.group == group].sum(0) for group in range(reading.group.max() + 1)])
-    others /= (reading.group != reading.group[:, None]).sum(1)[0]
-    a, b, y = (reading.within(x) for x in (s, others[reading.group], reading.log_square))
-    aa, ab, bb, ay, by = ((x * z).sum((-1, -2)) for x, z in ((a, a), (a, b), (b, b), (a, y), (b, y)))
-    determinant = aa * bb - ab * ab
-    return (bb * ay - ab * by) / determinant, (aa * by - ab * ay) / determinant
+    where = np.broadcast_to((reading.usable & reading.later).all(0), reading.usable.shape)
+    h = len(where)
+    x, y = (reading.within(numbers, where).reshape(h, -1) for numbers in (_finite(reading), reading.log_square))
+    square, with_y = x @ x.T, x @ y.T  # [a, b]: scores of head a with scores, and with residuals, of head b
+    size, own = np.diag(square), np.diag(with_y)
+    determinant = size[:, None] * size - square**2  # of head a beside head b
+    with np.errstate(divide="ignore", invalid="ignore"):  # a head beside itself, left out below
+        first = (size * own[:, None] - square * with_y.T) / determinant
+        second = (size[:, None] * with_y.T - square * own[:, None]) / determinant
+    others = reading.group[:, None] != reading.group
+    return tuple(np.where(others, slopes, 0).sum(1) / others.sum(1) for slopes in (first, second))
 
 
 Statistic = Callable[[Reading], np.ndarray]
@@ -357,9 +404,10 @@ STATISTICS: dict[str, Statistic] = {
         slope,
         slope_of_shuffled,
         slope_after_first,
+        slope_of_weighted,
         spread,
         q_distance,
-        kurtosis,
+        overlap,
         budget,
         budget_spread,
         query_norm,
@@ -372,6 +420,8 @@ STATISTICS: dict[str, Statistic] = {
         first_value,
         key_share,
         key_excess,
+        key_correlation,
+        key_spread,
         own_score,
         other_score,
         own_less_other,
@@ -511,13 +561,15 @@ class Control(NamedTuple):
 _HEADS, _KEYS, _WIDTH = 9, 128, 64
 
 
-def noisy(rng: np.random.Generator, *, exponent: float = 1, broken: bool = False, heavy: bool = False) -> Reading:
+def noisy(rng: np.random.Generator, *, exponent: float = 1, broken: bool = False, flat: bool = False) -> Reading:
     """Values whose precision is exp(exponent * score); every query has the same scores, up to those it may not see."""
     h, n, d = _HEADS, _KEYS, _WIDTH
     query = np.repeat(1.5 * math.sqrt(d) * _unit(rng.normal(size=(h, 1, d))), n, axis=1)
     key = rng.normal(size=(h, n, d))
     precision = exponent * scores(query[:, :1], key)[:, 0]
-    noise = rng.standard_t(3, size=(h, n, d)) if heavy else rng.normal(size=(h, n, d))
+    noise = rng.normal(size=(h, n, d))
+    if flat:
+        noise = noise[..., : d // 4] @ rng.normal(size=(h, d // 4, d)) / math.sqrt(d // 4)
     value = rng.normal(size=(h, 1, d)) + np.exp(-precision / 2)[..., None] * noise
     if broken:
         value = value[:, rng.permutation(n)]
@@ -586,17 +638,12 @@ def normal_spread(d: int) -> float:
     return math.sqrt(polygamma(1, d / 2))
 
 
-def normal_kurtosis(d: int) -> float:
-    """What `kurtosis` is if residuals point anywhere in d dimensions alike."""
-    return 3 * d / (d + 2)
-
-
 CONTROLS: dict[str, Control] = {
     "precision": Control(slope, _contains(-1), noisy, partial(noisy, broken=True)),
     "precision, first key left out": Control(slope_after_first, _contains(-1), noisy, partial(noisy, broken=True)),
     "size of residuals": Control(spread, _contains(normal_spread(_WIDTH)), noisy, partial(noisy, broken=True)),
     "Q": Control(q_distance, _contains(0.5), noisy, partial(noisy, broken=True)),
-    "normal directions": Control(kurtosis, _contains(normal_kurtosis(_WIDTH)), noisy, partial(noisy, heavy=True)),
+    "all directions alike": Control(overlap, _contains(1), noisy, partial(noisy, flat=True)),
     "fixed budget": Control(regulation, lambda low, high: high < 1, _rationed, partial(_rationed, broken=True)),
     "keys alike at any distance": Control(locality, _contains(0), _alike, partial(_alike, broken=True)),
     "first key is a sink": Control(first_excess, lambda low, high: low > 0, _sunk, partial(_sunk, broken=True)),

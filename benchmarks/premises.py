@@ -87,7 +87,7 @@ MAP = {
 }
 
 
-def rounded(numbers: Any, digits: int = 5) -> Any:
+def rounded(numbers: Any, digits: int) -> Any:
     """Arrays as lists of numbers of a few digits."""
     if isinstance(numbers, dict):
         return {name: rounded(value, digits) for name, value in numbers.items()}
@@ -130,14 +130,12 @@ def curve(layer: int, head: int, text: str) -> np.ndarray:
     return premises.residual_curve(reading, head)
 
 
-def losses(budget: np.ndarray, norm: np.ndarray, text: str) -> dict[str, Any]:
+def losses(budget: np.ndarray, text: str) -> dict[str, Any]:
     """The loss on the start of a text by every rule, factor and layer."""
     tokens = premises.stretches(LANGUAGE, text)[0]
-    kept = {"softmax": interventions.RULES["softmax"], "fixed budget": interventions.fixed_budget(budget)}
-    kept |= {"fixed norm": interventions.fixed_norm(norm)}
+    rules = interventions.RULES | {"fixed budget": interventions.fixed_budget(budget)}
     return {
-        "rules": interventions.rule_losses(LANGUAGE, tokens, interventions.RULES),
-        "short": interventions.rule_losses(LANGUAGE, tokens[:256], kept),
+        "rules": interventions.rule_losses(LANGUAGE, tokens, rules),
         "factors": interventions.factor_losses(LANGUAGE, tokens),
         "layers": interventions.layer_losses(LANGUAGE, tokens[:256]),
     }
@@ -178,7 +176,7 @@ def main() -> None:
         shares = dict(zip(premises.CONTROLS, each(control, premises.CONTROLS), strict=True))
         powers = each(power, EXPONENTS)
         language, encoder = together(each(of_language, readable)), together(each(of_encoder, readable))
-        kept = partial(losses, language["budget"].mean(0), language["query_norm"].mean(0))
+        kept = partial(losses, language["budget"].mean(0))
         lost = each(kept, readable)
         order = np.argsort(language["slope"].mean(0).ravel())
         lines = []
@@ -194,7 +192,7 @@ def main() -> None:
         found = together([premises.projection_statistics(*model.projections(layer)) for layer in range(model.layers)])
         results[name] |= {"projections": found}
         results[name] |= {"tokens": sum(len(part) for text in readable for part in premises.stretches(model, text))}
-    results["losses"] = {part: together([found[part] for found in lost]) for part in ("rules", "short", "factors")}
+    results["losses"] = {part: together([found[part] for found in lost]) for part in ("rules", "factors")}
     results["losses"] |= {"layers": np.array([found["layers"] for found in lost])}
     results["controls"] = {"shares": shares, "power": {"exponents": EXPONENTS, "shares": powers}}
     names = [text["name"] for text in texts]
@@ -212,7 +210,8 @@ def main() -> None:
     pictured = sentence(LANGUAGE, SENTENCE, SAYS) | {"statistics": shown}
     versions = f"NumPy {np.__version__}, gguf {metadata.version('gguf')}, {platform.machine()}"
     about = {"texts": names, "versions": versions, "date": datetime.date.today().isoformat()}
-    records = {name: {"result": rounded(result)} | about for name, result in results.items()}
+    digits = {"losses": 5}  # their differences are small; statistics are recorded to four
+    records = {name: {"result": rounded(result, digits.get(name, 4))} | about for name, result in results.items()}
     for name, (model, package) in models.items():
         records[name] |= {"model": model.name, "package": package, "sha256": PACKAGES[package].sha256}
     for name, record in records.items():

@@ -33,7 +33,8 @@ def test_a_rule_gives_weights_that_look_back_only(heads, name):
     weights = weights_of(RULES[name], query, key)
     assert (weights >= 0).all() and (np.triu(weights, 1) == 0).all()
     total = weights.sum(-1)
-    assert (total < 1 - 1e-5).any() if name == "softmax-one" else np.allclose(total, 1, atol=1e-5)
+    less = name in ("softmax-one", "softmax without the first value")
+    assert (total < 1 - 1e-5).any() if less else np.allclose(total, 1, atol=1e-5)
 
 
 def test_rules_that_are_softmax_in_other_words_say_what_it_says(heads):
@@ -85,12 +86,42 @@ def test_a_fixed_budget_is_spent_by_every_query(heads):
         np.testing.assert_allclose(spent, [0.2, 0.5], rtol=1e-4)
 
 
-def test_a_fixed_norm_is_that_of_every_query(heads):
+def test_norms_are_made_equal_or_dealt_out(heads):
     query, key, value = heads
-    norms = np.array([[3.0, 5.0]])
-    unit = query / np.linalg.norm(query, axis=-1, keepdims=True)
-    expected = causal_attention(0, unit * np.float32(norms[0][:, None, None]), key, value)
-    np.testing.assert_allclose(interventions.fixed_norm(norms)(0, query, key, value), expected, rtol=1e-5, atol=1e-6)
+    size = np.linalg.norm(query, axis=-1, keepdims=True)
+    expected = causal_attention(0, query / size * size.mean(1, keepdims=True), key, value)
+    np.testing.assert_allclose(RULES["queries of one norm"](0, query, key, value), expected, rtol=1e-5, atol=1e-6)
+    even = query / size
+    for name in ("queries of one norm", "queries’ norms dealt out"):
+        np.testing.assert_allclose(
+            RULES[name](0, even, key, value), causal_attention(0, even, key, value), rtol=1e-5, atol=1e-6
+        )
+    size = np.linalg.norm(key[:, 1:], axis=-1, keepdims=True)
+    level = np.concatenate([key[:, :1], key[:, 1:] / size * size.mean(1, keepdims=True)], axis=1)
+    expected = causal_attention(0, query, level, value)
+    np.testing.assert_allclose(RULES["keys of one norm"](0, query, key, value), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_key_may_be_forbidden_late(rng):
+    query, key = rng.normal(size=(2, 1, 70, 4)).astype(np.float32)
+    weights = weights_of(RULES["softmax without the first key, from token 64 on"], query, key)
+    assert (weights[:, 64:, 0] == 0).all() and (weights[:, :64, 0] > 0).all()
+
+
+def test_without_its_first_word_a_text_is_what_the_rest_of_it_is_alone(rng):
+    """As forbidden from the start, with positions that count from each other alone."""
+    query, key, value = rng.normal(size=(3, 2, 12, 4)).astype(np.float32)
+    forbidden = RULES["softmax without the first key"](0, query, key, value)
+    alone = causal_attention(0, query[:, 1:], key[:, 1:], value[:, 1:])
+    np.testing.assert_allclose(forbidden[:, 1:], alone, rtol=1e-4, atol=1e-6)
+
+
+def test_without_the_first_value_its_weight_gives_nothing(heads):
+    query, key, value = heads
+    weights = weights_of(causal_attention, query, key)
+    expected = causal_attention(0, query, key, value) - weights[..., :1] * value[:, :1]
+    found = RULES["softmax without the first value"](0, query, key, value)
+    np.testing.assert_allclose(found[:, 1:], expected[:, 1:], rtol=1e-4, atol=1e-5)
 
 
 def test_the_best_factor_is_where_a_cubic_is_least():
@@ -123,7 +154,10 @@ def test_what_is_recorded_is_what_the_weights_say():
     texts = json.loads((RECORDED / "texts.json").read_text("utf-8"))
     kept = json.loads((RECORDED / "losses.json").read_text("utf-8"))["result"]
     tokens = model.tokens(texts[7]["text"])[:512]
-    some = {name: RULES[name] for name in ("softmax", "softmax-one", "sparsemax", "softmax without the first key")}
+    some = {
+        name: RULES[name]
+        for name in ("softmax", "softmax-one", "sparsemax", "softmax without the first key, from token 64 on")
+    }
     for name, loss in interventions.rule_losses(model, tokens, some).items():
         assert math.isclose(loss, kept["rules"][name][7], rel_tol=1e-3), name
     for name, found in interventions.factor_losses(model, tokens, FACTORS[1:2]).items():

@@ -53,7 +53,7 @@ def test_the_slope_is_that_of_least_squares_on_left_out_residuals(heads, causal)
             y.extend(np.array(logs) - np.mean(logs))
         expected = np.polyfit(x, y, 1)[0]
         assert math.isclose(premises.slope(reading)[head], expected, rel_tol=1e-9)
-        off = np.array(y) + np.array(x)
+        off = np.array(y) - expected * np.array(x)
         spread = math.sqrt((off**2).sum() / (len(off) - len(rows)))
         assert math.isclose(premises.spread(reading)[head], spread, rel_tol=1e-9)
 
@@ -74,12 +74,31 @@ def test_each_half_has_a_chi_squared_q(heads):
         assert math.isclose(premises.q_distance(reading)[head], np.mean(far), rel_tol=1e-7)
 
 
-def test_kurtosis_is_the_mean_fourth_power_on_the_sphere(heads):
+def test_the_slope_over_weighted_keys_leaves_out_the_others(heads):
     reading = Reading(*heads)
     for head, rows in enumerate(one_by_one(reading)):
-        off = np.concatenate([v - o for _, _, v, o in rows[::4]])
-        off *= math.sqrt(off.shape[1]) / np.linalg.norm(off, axis=1, keepdims=True)
-        assert math.isclose(premises.kurtosis(reading)[head], (off**4).mean(), rel_tol=1e-9)
+        x, y = [], []
+        for number, (s, w, _, _) in enumerate(rows):
+            use = (w > 1 / len(w)) & (w < 0.5) & (np.arange(len(w)) > 0)
+            if use.any():
+                logs = reading.log_square[head, number][: len(w)][use]
+                x.extend(s[use] - s[use].mean())
+                y.extend(logs - logs.mean())
+        assert math.isclose(premises.slope_of_weighted(reading)[head], np.polyfit(x, y, 1)[0], rel_tol=1e-9)
+
+
+def test_overlap_is_the_mean_squared_cosine_of_two_residuals(heads):
+    reading = Reading(*heads)
+    for head, rows in enumerate(one_by_one(reading)):
+        _, _, v, o = rows[-1]
+        unit = (v - o) / np.linalg.norm(v - o, axis=1, keepdims=True)
+        pairs = (unit @ unit.T)[~np.eye(len(v), dtype=bool)]
+        assert len(rows) <= 32, "the last query alone is used"
+        assert math.isclose(premises.overlap(reading)[head], 8 * (pairs**2).mean(), rel_tol=1e-9)
+
+
+def test_residuals_in_a_quarter_of_the_dimensions_overlap_four_times(rng):
+    assert premises.overlap(premises.noisy(rng, flat=True)).mean() == pytest.approx(4, rel=0.3)
 
 
 def test_budgets_entropies_and_peaks_are_those_of_each_row(heads):
@@ -111,27 +130,34 @@ def test_queries_of_one_norm_have_no_norm_to_regulate_with(heads):
     assert (premises.norm_spread(Reading(query, key, value)) < 1e-12).all()
 
 
-def test_the_share_of_the_keys_norm_is_a_squared_correlation(heads):
+def test_what_the_keys_norms_say_is_a_correlation(heads):
     reading = Reading(*heads)
     norms = (reading.key**2).sum(-1)
     for head, rows in enumerate(one_by_one(reading)):
-        squares = [np.corrcoef(s, norms[head, : len(s)])[0, 1] ** 2 for s, *_ in rows]
-        assert math.isclose(premises.key_share(reading)[head], np.mean(squares), rel_tol=1e-9)
+        correlations = np.array([np.corrcoef(s, norms[head, : len(s)])[0, 1] for s, *_ in rows])
+        assert math.isclose(premises.key_share(reading)[head], (correlations**2).mean(), rel_tol=1e-9)
+        assert math.isclose(premises.key_correlation(reading)[head], correlations.mean(), rel_tol=1e-9)
+        lengths = np.sqrt(norms[head, 1:])
+        assert math.isclose(premises.key_spread(reading)[head], lengths.std() / lengths.mean(), rel_tol=1e-9)
 
 
 def test_own_and_other_slopes_are_those_of_least_squares(heads):
     reading = Reading(*heads, groups=3)
     own, other = premises.own_score(reading), premises.other_score(reading)
     for head in range(6):
-        others = [number for number in range(6) if number // 2 != head // 2]
-        columns, target = [], []
-        for row, seen in enumerate(reading.allowed):
-            regressors = np.array([reading.scores[head, row, seen], reading.scores[others, row][:, seen].mean(0)])
-            columns.append(regressors - regressors.mean(1, keepdims=True))
-            logs = reading.log_square[head, row, seen]
-            target.append(logs - logs.mean())
-        expected = np.linalg.lstsq(np.concatenate(columns, axis=1).T, np.concatenate(target))[0]
-        np.testing.assert_allclose([own[head], other[head]], expected, rtol=1e-8)
+        fits = []
+        for another in range(6):
+            if another // 2 == head // 2:
+                continue
+            columns, target = [], []
+            for row, seen in enumerate(reading.allowed):
+                seen = seen & (np.arange(62) > 0)
+                regressors = reading.scores[[head, another], row][:, seen]
+                columns.append(regressors - regressors.mean(1, keepdims=True))
+                logs = reading.log_square[head, row, seen]
+                target.append(logs - logs.mean())
+            fits.append(np.linalg.lstsq(np.concatenate(columns, axis=1).T, np.concatenate(target))[0])
+        np.testing.assert_allclose([own[head], other[head]], np.mean(fits, axis=0), rtol=1e-8)
 
 
 def test_statistics_use_only_what_a_query_may_see(heads):
@@ -140,7 +166,7 @@ def test_statistics_use_only_what_a_query_may_see(heads):
     for x in later:
         x[:, 60:] *= 3  # the last query that counts sees the first 60 keys
     for name, statistic in STATISTICS.items():
-        if name in ("slope_of_shuffled", "first_value", "key_excess"):
+        if name in ("slope_of_shuffled", "first_value", "key_excess", "key_spread"):
             continue  # these look at all keys of the text
         np.testing.assert_allclose(
             statistic(Reading(query, *later, groups=3)), statistic(Reading(query, key, value, groups=3)), rtol=1e-9
@@ -214,7 +240,7 @@ def test_what_is_recorded_is_what_the_weights_say(name, model, layers):
     assert fresh.keys() == record["statistics"].keys()
     for statistic, numbers in fresh.items():
         kept = np.array(record["statistics"][statistic])[4, list(layers)]
-        np.testing.assert_allclose(numbers, kept, rtol=1e-3, atol=1e-6, err_msg=statistic)
+        np.testing.assert_allclose(numbers, kept, rtol=1e-3, atol=1e-4, err_msg=statistic)
     for layer in layers:
         for statistic, numbers in projection_statistics(*model.projections(layer)).items():
             np.testing.assert_allclose(numbers, record["projections"][statistic][layer], rtol=1e-3)
