@@ -56,7 +56,7 @@ def test_words(text, words):
         ("Hopfield", "10-beyond.html"),
         ("several heads", "10-beyond.html"),
         ("RoPE", "10-beyond.html"),
-        ("attention sink", "10-beyond.html"),
+        ("attention sink", "11-real-heads.html"),
         ("real heads", "11-real-heads.html"),
         ("language model", "11-real-heads.html"),
     ],
