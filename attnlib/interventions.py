@@ -32,14 +32,15 @@ LAYER_FACTORS = (0.5, 0.8, 1.25, 2.0)
 Weighting = Callable[[np.ndarray], np.ndarray]  # of scores (h, n, n), -inf where a query may not look
 
 
+def _scores(query: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """(h, n, n), -inf where a query may not look."""
+    earlier: np.ndarray = np.tri(query.shape[1], dtype=bool)
+    return np.where(earlier, scores(query, key), np.float32(-np.inf))
+
+
 def _by(weights: Weighting) -> Attend:
     """Attention with other weights."""
-
-    def attend(layer: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
-        earlier: np.ndarray = np.tri(query.shape[1], dtype=bool)
-        return weights(np.where(earlier, scores(query, key), np.float32(-np.inf))) @ value
-
-    return attend
+    return lambda layer, query, key, value: weights(_scores(query, key)) @ value
 
 
 def _without(column: int, start: int = 0) -> Weighting:
@@ -75,7 +76,7 @@ def fixed_budget(budgets: np.ndarray) -> Attend:
     """Every head spends one share of log n, (layers, h), whatever its query: the budget in place of the price."""
 
     def attend(layer: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
-        s = np.where(np.tri(query.shape[1], dtype=bool), scores(query, key), np.float32(-np.inf)).astype(float)
+        s: np.ndarray = _scores(query, key).astype(float)
         wanted = budgets[layer][:, None] * np.log(np.arange(1, query.shape[1] + 1))
         return (route(s, np.minimum(wanted, largest_budget(s))) @ value).astype(value.dtype)
 

