@@ -122,6 +122,7 @@ def test_without_the_first_value_its_weight_gives_nothing(heads):
     expected = causal_attention(0, query, key, value) - weights[..., :1] * value[:, :1]
     found = RULES["softmax without the first value"](0, query, key, value)
     np.testing.assert_allclose(found[:, 1:], expected[:, 1:], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[:, 0], value[:, 0], rtol=1e-6)  # the first token has nothing else to see
 
 
 def test_the_best_factor_is_where_a_cubic_is_least():
