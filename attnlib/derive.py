@@ -18,7 +18,7 @@ from sympy.core.relational import Relational
 
 from attnlib.formulas import Formula, Weight
 from attnlib.printing import latex
-from attnlib.proof import Index, NotProved, Proved, check_equal, is_positive, prove
+from attnlib.proof import Index, NotProved, Proved, check_equal, check_follows, is_positive, prove
 from attnlib.sources import source, statement
 
 RECORD_TYPE = "application/vnd.attention-derived.record+json"  # of a cell's output: a list of what its rows prove
@@ -61,27 +61,6 @@ def _check_ranges(symbols: Iterable[sp.Basic]) -> None:
     for symbol in symbols:
         if isinstance(symbol, Index) and not is_positive(symbol.last - symbol.first + 1):
             raise DerivationError(f"index {symbol} runs from {symbol.first} to {symbol.last}, which may be nothing")
-
-
-def _check_follows(old, new, factor, keys) -> None:
-    """Prove that equation `new` says what `old` says: its two sides differ by a positive or negative multiple."""
-    if not _is_nonzero(factor):
-        raise DerivationError(f"factor must be proved nonzero; got {factor}")
-    # what has no value where something vanishes has no solution there
-    for part in sorted(_demanded(old) ^ _demanded(new), key=str):
-        if not _is_nonzero(part):
-            raise DerivationError(f"{part} must be proved nonzero, for only one of the equations divides by it")
-    check_equal(old.lhs - old.rhs, factor * (new.lhs - new.rhs), keys=keys)
-
-
-def _is_nonzero(expr: sp.Expr) -> bool:
-    return is_positive(expr) or is_positive(-expr)
-
-
-def _demanded(expr: sp.Basic) -> set[sp.Basic]:
-    """What an expression divides by."""
-    powers = expr.atoms(sp.Pow)
-    return {part.base for part in powers if part.exp.could_extract_minus_sign() and part.base.is_nonzero is not True}
 
 
 def _same(left, right, keys=()) -> bool:
@@ -254,7 +233,7 @@ class Derivation:
             _check_letters(self._last, new)
             _check_ranges(new.free_symbols - self._last.free_symbols)
             if isinstance(new, sp.Eq):
-                _check_follows(self._last, new, sp.sympify(factor), keys)
+                check_follows(self._last, new, sp.sympify(factor), keys=keys)
             else:
                 check_equal(self._last, new, keys=keys)
         except (DerivationError, NotProved) as error:

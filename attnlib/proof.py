@@ -925,9 +925,9 @@ class _NoValue(Exception):
 class _Point:
     """Numbers for all that is free, drawn when first asked for, within declared ranges and assumptions."""
 
-    def __init__(self, rng, sizes):
+    def __init__(self, rng, sizes, numbers=()):
         self.rng, self.sizes = rng, sizes
-        self.numbers, self.polynomials = {}, {}
+        self.numbers, self.polynomials = dict(numbers), {}
 
     def whole(self, symbol):
         """The value of a whole number: of one with a declared range, one within it."""
@@ -952,13 +952,17 @@ class _Point:
         if symbol.is_integer:
             return self.whole(symbol)
         if symbol not in self.numbers:
-            size = sp.Float(self.rng.uniform(0.3, 2), 40)
-            below = symbol.is_negative or (not symbol.is_nonnegative and self.rng.random() < 0.5)
-            number = -size if below else size
-            if not _fits(number, symbol):
-                raise _NoValue
-            self.numbers[symbol] = number
+            self.numbers[symbol] = self.drawn(symbol)
         return self.numbers[symbol]
+
+    def drawn(self, symbol):
+        """A random value for a real symbol."""
+        size = sp.Float(self.rng.uniform(0.3, 2), 40)
+        below = symbol.is_negative or (not symbol.is_nonnegative and self.rng.random() < 0.5)
+        number = -size if below else size
+        if not _fits(number, symbol):
+            raise _NoValue
+        return number
 
     def spelled(self, expr, bound=None, symbolic=False):
         """The expression term by term, its whole numbers put in; with `symbolic`, elements and symbols stay symbols."""
@@ -1046,9 +1050,20 @@ def _fits(number, symbol) -> bool:
     return not any(getattr(number, f"is_{name}") is (not value) for name, value in symbol.assumptions0.items())
 
 
-def _compared(left, right, rng, sizes):
-    """Both sides at a random point, as a refutation where they differ, else None."""
-    point = _Point(rng, sizes)
+class _SmallPoint(_Point):
+    """The same with small whole numbers, and halves, for real symbols: what can be followed by hand."""
+
+    simple = tuple(map(sp.Rational, (0, 1, -1, 2, "1/2", -2, 3)))
+
+    def drawn(self, symbol):
+        fitting = [number for number in self.simple if _fits(number, symbol)]
+        if not fitting:
+            raise _NoValue
+        return self.rng.choice(fitting[:4])
+
+
+def _compared(left, right, point):
+    """Both sides at a point, as a refutation where they differ, else None."""
     try:
         first, second = point.value(left), point.value(right)
     except (_NoValue, ZeroDivisionError, OverflowError, TypeError):  # the last: sympy, of what is not a number
@@ -1200,7 +1215,7 @@ def prove(left, right, *, keys=()):
 
 def _refutation(left, right, counts):
     rng = random.Random(0)
-    answers = (_compared(left, right, rng, {"n": count}) for count in counts for _ in range(6))
+    answers = (_compared(left, right, _Point(rng, {"n": count})) for count in counts for _ in range(6))
     return next(filter(None, answers), None)
 
 
@@ -1208,9 +1223,48 @@ def _checked(answer, left, right, counts):
     """A proof, unless numbers contradict it: then a rule is wrong, which must not pass in silence."""
     rng = random.Random(1)
     for count in counts[:2]:
-        if contradiction := _compared(left, right, rng, {"n": count}):
+        if contradiction := _compared(left, right, _Point(rng, {"n": count})):
             raise AssertionError(f"proved, but false {contradiction}:\n  left   {left}\n  right  {right}")
     return answer
+
+
+def smallest(left, right, *, keys=(1, 2, 3, 5)):
+    """Find small numbers at which two expressions differ, for people to follow.
+
+    Parameters
+    ----------
+    left, right : Expr
+    keys : sequence of int
+        Numbers of keys to try, the first ones first.
+
+    Returns
+    -------
+    Refuted or None
+        None where no such numbers were found, which proves nothing.
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y", real=True)
+    >>> print(smallest((x + y) ** 2, x**2 + y**2))
+    with x = 1, y = 1: left 4, right 2
+    """
+    keys = _counts(keys)
+    rng = random.Random(0)
+    tries = (_compared(left, right, _SmallPoint(rng, {"n": count})) for count in keys for _ in range(12))
+    return _simplified(left, right, next(filter(None, tries), None))
+
+
+def _simplified(left, right, found):
+    """The same refutation with as many zeros and ones as still refute; a letter alone is rather one, for 0 hides it."""
+    for symbol in list(found.values) if found else ():
+        for number in map(sp.Integer, (0, 1) if "[" in symbol.name else (1,)):
+            if symbol.is_integer or found.values[symbol] == number or not _fits(number, symbol):
+                continue
+            simpler = _compared(left, right, _Point(random.Random(0), {}, found.values | {symbol: number}))
+            if simpler:
+                found = simpler
+                break
+    return found
 
 
 def check_equal(left, right, *, keys=()) -> None:
@@ -1243,3 +1297,132 @@ def check_equal(left, right, *, keys=()) -> None:
         left, right = sp.sympify(left), sp.sympify(right)
         alike = f"\n  {text}" if (text := _alike(left, right)) and text not in str(answer) else ""
         raise NotProved(f"not proved equal:\n  left   {left}\n  right  {right}\n  {answer}{alike}")
+
+
+# --- Equations -------------------------------------------------------------------------------------------------------
+
+
+def is_nonzero(expr) -> bool:
+    """Whether an expression is proved to be above zero, or to be below, for every number of keys."""
+    return is_positive(expr) or is_positive(-expr)
+
+
+def _demanded(expr: sp.Basic) -> set[sp.Basic]:
+    """What an expression divides by."""
+    powers = expr.atoms(sp.Pow)
+    return {part.base for part in powers if part.exp.could_extract_minus_sign() and part.base.is_nonzero is not True}
+
+
+def check_follows(old, new, factor, *, keys=()) -> None:
+    """Raise unless two equations are proved to have the same solutions, since their sides differ by a factor.
+
+    Parameters
+    ----------
+    old, new : Eq
+    factor : Expr
+        (old left - old right) / (new left - new right), which is to be proved nonzero.
+    keys : sequence of int
+        As in `prove`.
+
+    Raises
+    ------
+    NotProved
+        If the factor, or what only one of them divides by, is not proved nonzero; or if it is not the factor.
+    """
+    if not is_nonzero(factor):
+        raise NotProved(f"factor must be proved nonzero; got {factor}")
+    _check_demands(old, new)
+    check_equal(old.lhs - old.rhs, factor * (new.lhs - new.rhs), keys=keys)
+
+
+def _check_demands(old, new) -> None:
+    """Raise if only one of two equations divides by what may be zero: there it has no solution."""
+    for part in sorted(_demanded(old) ^ _demanded(new), key=str):
+        if not is_nonzero(part):
+            raise NotProved(f"{part} must be proved nonzero, for only one of the equations divides by it")
+
+
+def follows(old, new):
+    """Answer whether two equations have the same solutions, for every number of keys.
+
+    Parameters
+    ----------
+    old, new : Eq
+
+    Returns
+    -------
+    Proved, Refuted or Undecided
+        Proved where one is the other times what is proved nonzero; refuted where one holds and the other does not.  A
+        line that is squared, or divided by what may vanish, is undecided at best.
+
+    Examples
+    --------
+    >>> x, y, z = sp.Symbol("x", real=True), sp.Symbol("y", positive=True), sp.Symbol("z", real=True)
+    >>> print(follows(sp.Eq(x * y, y), sp.Eq(x, 1)), "|", follows(sp.Eq(x * z, z), sp.Eq(x, 1)))
+    proved | with x = -1, z = 0: left -1, right 1
+    >>> print(follows(sp.Eq(x, 1), sp.Eq(x, 2)))
+    with x = 1: left 1, right 2
+    """
+    reason = "no factor was found, proved nonzero, that makes one line of the other"
+    try:
+        _difference(old.lhs - old.rhs, new.lhs - new.rhs)  # letters of both must go together
+        (before, way), (after, more) = _difference(old.lhs, old.rhs), _difference(new.lhs, new.rhs)
+        way = _Way((*way.facts, *more.facts))
+        forms = [sp.together(_at_equal_indices(_normal(side, way), way)) for side in (before, after)]
+        opaque = _opaque(sp.Tuple(*forms))
+        forms = [form.xreplace(opaque) for form in forms]
+        if max(form.count_ops() for form in forms) < _OPERATIONS and any(map(_is_nonzero, _quotients(*forms))):
+            _check_demands(old, new)
+            return Proved()
+    except (_Refused, NotProved) as refusal:
+        reason = str(refusal)
+    return _loses(old, new) or _loses(new, old) or Undecided(reason)
+
+
+def _is_nonzero(expr) -> bool:
+    return bool(expr.is_nonzero or sp.simplify(expr).is_nonzero)
+
+
+def _quotients(left, right):
+    """What the left side is the right side's multiple by: cancelled, or divided as polynomials in one letter."""
+    if right == 0:
+        return
+    yield sp.factor_terms(sp.cancel(left / right))
+    above, below = (sp.fraction(side)[0] for side in (left, right))
+    for symbol in sorted(above.free_symbols & below.free_symbols, key=str):
+        if above.is_polynomial(symbol) and below.is_polynomial(symbol):
+            quotient, rest = sp.div(above, below, symbol)
+            if sp.simplify(rest) == 0:
+                yield quotient * sp.fraction(right)[1] / sp.fraction(left)[1]
+
+
+def _loses(holds, fails):
+    """Small numbers at which an equation holds and another does not, as a refutation of the other; else None."""
+    rng = random.Random(0)
+    difference = holds.lhs - holds.rhs
+    arrays = {array.label for side in (holds, fails) for array in side.atoms(sp.IndexedBase)}
+    letters = {part for part in holds.free_symbols | fails.free_symbols if part.is_Symbol and not part.is_integer}
+    for unknown, count, _ in itertools.product(sorted(letters - arrays, key=str), (1, 2, 3), range(4)):
+        letter = sp.Dummy(**unknown.assumptions0)
+        point = _SmallPoint(rng, {"n": count}, {unknown: letter})
+        try:
+            for value in _roots(point.spelled(difference), letter, point.drawn(unknown)):
+                there = _SmallPoint(rng, point.sizes, point.numbers | {unknown: value})
+                if not _fits(value, unknown) or sp.simplify(there.spelled(difference)) != 0:
+                    continue
+                if found := _compared(fails.lhs, fails.rhs, there):
+                    return found
+        except (_NoValue, ZeroDivisionError, OverflowError, TypeError):
+            continue
+    return None
+
+
+def _roots(expr, letter, drawn) -> list:
+    """Where an expression of one letter is zero, if it is a polynomial of at most the second degree."""
+    polynomial = sp.expand(sp.fraction(sp.together(expr))[0])
+    if polynomial == 0:
+        return [drawn]
+    if not polynomial.is_polynomial(letter) or not 1 <= sp.degree(polynomial, letter) <= 2:
+        return []
+    roots = sp.roots(polynomial, letter)
+    return sorted((root for root in roots if root.is_real), key=float)

@@ -1,0 +1,865 @@
+"""The reader's language: a line as one would type it, parsed into sympy, and sympy's expressions written in it.
+
+    exp(alpha*s_i)/sum_j exp(alpha*s_j)      d/d s_i log(sum_j exp(s_j))      sum_(j=1)^(i-1) p_j
+
+The grammar, with what binds most loosely first::
+
+    line       = ["="] sum ["=" sum]
+    sum        = ["-"] product (("+" | "-") product)*
+    product    = factor (["*" | "/"] factor)*              factors side by side are multiplied
+    factor     = "-" factor | operator product | power     an operator takes what follows, up to the next + or -
+    operator   = ("sum" | "prod") "_" range | "d" ["^" number] "/" "d" letter
+    range      = index | "(" index "=" sum ")" "^" argument
+    power      = atom ["^" argument]                       argument: a number, a letter, or a bracket
+    atom       = number | letter | letter "_" argument | letter "[" sums "]" | function "(" sums ")" | "(" sum ")"
+
+What is typed becomes a tree, and the tree sympy's objects, by these rules alone: nothing is run as code.
+"""
+
+import difflib
+import html
+import math
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sympy as sp
+from sympy.core.function import AppliedUndef, UndefinedFunction
+from sympy.printing.precedence import PRECEDENCE
+from sympy.printing.str import StrPrinter
+
+from attnlib.formulas import Weight, alpha, i, j, l, s
+from attnlib.printing import PositiveFirst, factors, letter
+from attnlib.proof import Index
+
+LONGEST = 1000  # signs of a line
+DEEPEST = 30  # brackets in brackets
+_DIGITS = 12  # of a number
+_POWER = 64  # in an exponent
+_LARGE = 1000  # of a number in a function
+_TERMS = 3000  # that a line comes to when it is multiplied out
+FUNCTIONS = {
+    "exp": (sp.exp, 1),
+    "log": (sp.log, 1),
+    "sqrt": (sp.sqrt, 1),
+    "abs": (sp.Abs, 1),
+    "sign": (sp.sign, 1),
+    "ceiling": (sp.ceiling, 1),
+    "sin": (sp.sin, 1),
+    "cos": (sp.cos, 1),
+    "max": (sp.Max, 2),
+    "min": (sp.Min, 2),
+    "delta": (sp.KroneckerDelta, 2),
+}
+_OPERATORS = {"sum": (sp.Sum, "∑"), "prod": (sp.Product, "∏")}
+_ALSO = {"ln": "log", "product": "prod"}
+_SIGNS = {"−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∕": "/", "⁄": "/", "÷": "/", "{": "(", "}": ")"}
+_SIGNS |= {"∑": " sum", "∏": " prod", "∂": " d ", "√": " sqrt", "¹": "^1", "²": "^2", "³": "^3", "½": "(1/2)"}
+_TOKEN = re.compile(r" *(?:(?P<number>\d+(?:\.\d+)?|\.\d+)|(?P<name>[A-Za-z][A-Za-z0-9]*)|(?P<sign>\*\*|[-+*/^_=,()[\]]))")
+
+
+class Unreadable(ValueError):
+    """A line that cannot be read: why, in words, and from which place of the text to which."""
+
+    def __init__(self, words: str, start: int = 0, end: int = 0):
+        super().__init__(words)
+        self.start, self.end = start, end
+
+
+# --- Letters ---------------------------------------------------------------------------------------------------------
+
+
+def spelled(symbol) -> str:
+    """How a letter is typed.
+
+    Examples
+    --------
+    >>> spelled(alpha), spelled(sp.Symbol("μ̂")), spelled(sp.Symbol("c'"))
+    ('alpha', 'muhat', 'cprime')
+    """
+    text = str(getattr(symbol, "label", symbol)).replace("'", "prime").replace("ℓ", "ell").replace("\u0302", "hat")
+    return "".join(_latin(sign) for sign in text)
+
+
+def _latin(sign: str) -> str:
+    """The name of a Greek letter; another sign stays."""
+    return unicodedata.name(sign).split()[-1].lower() if "Ͱ" <= sign <= "Ͽ" else sign
+
+
+class Letters:
+    """The letters of an exercise by the names under which they are typed.
+
+    Parameters
+    ----------
+    letters : iterable of Symbol, Index, Indexed, undefined function or Weight
+        An element stands for its array; a `Weight` for the softmax weights at its inverse temperature.
+    free : iterable of Index
+        The indices that may stand outside of a sum.
+
+    Raises
+    ------
+    ValueError
+        If two letters would be typed alike.
+    """
+
+    def __init__(self, letters: Iterable, free: Iterable[Index] = ()):
+        self.scalars: dict[str, sp.Symbol] = {}
+        self.arrays: dict[str, object] = {}  # an IndexedBase; or the class Weight
+        self.functions: dict[str, UndefinedFunction] = {}
+        self.rate: sp.Expr = alpha
+        self.free = frozenset(free)
+        self.indices: dict[str, int] = {}  # how many an array has
+        for one in letters:
+            table: dict = self.scalars
+            if isinstance(one, sp.Indexed):
+                self.indices[spelled(one.base)] = len(one.indices)
+                one = one.base
+            if isinstance(one, Weight):
+                self.rate, table, one = one.args[1], self.arrays, Weight
+            elif isinstance(one, sp.IndexedBase):
+                table = self.arrays
+            elif isinstance(one, UndefinedFunction):
+                table = self.functions
+            name = "w" if one is Weight else spelled(one)
+            if table.setdefault(name, one) != one or (table is self.functions and name in self.scalars):
+                raise ValueError(f"letters must be typed each in its own way; got two that are typed {name}")
+
+    @classmethod
+    def of(cls, *expressions: sp.Basic) -> "Letters":
+        """All letters of some expressions, and the book's indices of keys."""
+        found: dict = {}
+        for expr in expressions:
+            labels = {array.label for array in expr.atoms(sp.IndexedBase)}
+            elements = {part.base: part for part in expr.atoms(sp.Indexed)}
+            weights = expr.atoms(Weight)
+            for part in (*sp.preorder_traversal(expr), *(part for weight in weights for part in _inner(weight))):
+                if isinstance(part, AppliedUndef) and not hasattr(part, "unfold"):
+                    found[part.func] = True
+                elif isinstance(part, Weight):
+                    found[Weight(i, part.args[1])] = True
+                elif isinstance(part, sp.IndexedBase):
+                    found[elements.get(part, part[i])] = True
+                elif isinstance(part, sp.Symbol) and part not in labels:
+                    found[part] = not isinstance(part, sp.Dummy)
+        taken = {spelled(part) for part in found if isinstance(part, sp.Symbol)}
+        found |= {index: True for index in (i, j, l) if spelled(index) not in taken}
+        for index in [part for part in found if isinstance(part, Index)]:
+            found |= dict.fromkeys(index.first.free_symbols | index.last.free_symbols, True)
+        bound = {limit[0] for expr in expressions for part in expr.atoms(sp.Sum, sp.Product) for limit in part.limits}
+        outside = set().union(*(expr.free_symbols for expr in expressions))
+        slopes = {by for expr in expressions for part in expr.atoms(sp.Derivative) for by in part.variables}
+        outside |= {part for by in slopes for part in by.free_symbols}
+        letters = [
+            part for part, kept in found.items() if kept and (isinstance(part, Index) or part not in bound - outside)
+        ]
+        return cls(letters, [part for part in outside if isinstance(part, Index)])
+
+    def __iter__(self):
+        yield from self.scalars.values()
+        for name, array in self.arrays.items():
+            yield Weight(i, self.rate) if array is Weight else array[(i,) * self.indices[name]]
+        yield from self.functions.values()
+
+    def names(self) -> list[str]:
+        """Every name that may be typed."""
+        return [*self.scalars, *self.arrays, *self.functions, *FUNCTIONS, *_OPERATORS]
+
+
+def _inner(weight: Weight):
+    return (*weight.args[1].free_symbols, s)
+
+
+# --- A tree of what was typed ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Node:
+    """A part of a line: its kind, what it names, its parts, and from which place of the text to which it stands."""
+
+    kind: str
+    name: str
+    parts: tuple["Node", ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+def _tokens(text: str) -> list[_Token]:
+    signs: list[tuple[str, int]] = []
+    for place, sign in enumerate(text):
+        if sign == "\u0302" and signs:  # the hat of the letter before
+            signs = [pair for pair in signs if pair != (" ", place - 1)] + [(part, place) for part in "hat "]
+            continue
+        name = _latin(sign)
+        plain = f" {name} " if name != sign else _SIGNS.get(sign, " " if sign.isspace() else sign)
+        signs += [(part, place) for part in plain]
+    plain, places = "".join(sign for sign, _ in signs), [place for _, place in signs]
+    found, at = [], 0
+    end = len(plain.rstrip(" "))
+    while at < end:
+        token = _TOKEN.match(plain, at)
+        if token is None:
+            at += len(plain[at:]) - len(plain[at:].lstrip(" "))
+            sign = text[places[at]]
+            raise Unreadable(f"“{sign}” is no sign of this language", places[at], places[at] + 1)
+        kind = str(token.lastgroup)
+        found.append(_Token(kind, token[kind], places[token.start(kind)], places[token.end() - 1] + 1))
+        at = token.end()
+    return [*found, _Token("end", "", len(text), len(text))]
+
+
+class _Reader:
+    """Reads a line from left to right, one token ahead."""
+
+    def __init__(self, text: str, letters: Letters):
+        if len(text) > LONGEST:
+            raise Unreadable(f"a line has at most {LONGEST} signs; this one has {len(text)}", LONGEST, len(text))
+        self.tokens, self.at, self.depth, self.letters = _tokens(text), 0, 0, letters
+
+    @property
+    def next(self) -> _Token:
+        return self.tokens[self.at]
+
+    def ahead(self, count: int) -> _Token:
+        return self.tokens[min(self.at + count, len(self.tokens) - 1)]
+
+    def take(self, *signs: str) -> _Token | None:
+        """Pass over one of some signs, if it is next."""
+        if self.next.kind != "sign" or self.next.text not in signs:
+            return None
+        self.at += 1
+        return self.tokens[self.at - 1]
+
+    def fail(self, words: str, token: _Token | None = None):
+        token = token or self.next
+        raise Unreadable(words, token.start, max(token.end, token.start + 1))
+
+    def node(self, kind: str, name: str, parts, start: int) -> Node:
+        return Node(kind, name, tuple(parts), start, self.tokens[self.at - 1].end)
+
+    def line(self) -> tuple[Node | None, Node]:
+        self.take("=")
+        if self.next.kind == "end":
+            self.fail("the line is empty")
+        left, right = None, self.sum()
+        if self.take("="):
+            left, right = right, self.sum()
+        if self.next.text == "=":
+            self.fail("a line has one = only")
+        if self.next.text in (")", "]"):
+            self.fail(f"“{self.next.text}” closes no bracket")
+        if self.next.kind != "end":
+            self.fail(f"“{self.next.text}” is not expected here")
+        return left, right
+
+    def sum(self) -> Node:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            self.fail(f"more than {DEEPEST} brackets stand in each other")
+        start, parts, signs = self.next.start, [], []
+        sign = self.take("-", "+")
+        while True:
+            signs.append(sign.text if sign else "+")
+            parts.append(self.product())
+            if not (sign := self.take("-", "+")):
+                break
+        self.depth -= 1
+        return parts[0] if signs == ["+"] else self.node("plus", "".join(signs), parts, start)
+
+    def product(self) -> Node:
+        start, parts, signs = self.next.start, [self.factor()], ["*"]
+        while True:
+            if sign := self.take("*", "/"):
+                signs.append(sign.text)
+            elif self.next.kind in ("number", "name") or self.next.text == "(":
+                if self.next.kind == "number":
+                    self.fail(f"between the number {self.next.text} and what stands before it a sign is missing")
+                signs.append("*")
+            else:
+                break
+            parts.append(self.factor())
+        return parts[0] if len(parts) == 1 else self.node("times", "".join(signs), parts, start)
+
+    def factor(self) -> Node:
+        start, minus = self.next.start, 0
+        while self.take("-"):
+            minus += 1
+        inner = self.operator() or self.power()
+        return self.node("plus", "-", (inner,), start) if minus % 2 else inner
+
+    def operator(self) -> Node | None:
+        token = self.next
+        name = _ALSO.get(token.text, token.text)
+        if token.kind != "name":
+            return None
+        if name in _OPERATORS and not self.is_letter(token):
+            self.at += 1
+            if not self.take("_"):
+                self.fail(f"{name} needs an index, such as {name}_j", token)
+            limits = self.range(name)
+            return self.node(name, "", (*limits, self.body()), token.start)
+        if token.text == "d":
+            return self.derivative(token)
+        return None
+
+    def body(self) -> Node:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            self.fail(f"more than {DEEPEST} sums and brackets stand in each other")
+        inner = self.product()
+        self.depth -= 1
+        return inner
+
+    def range(self, name: str) -> tuple[Node, ...]:
+        bracket = self.take("(")
+        index = self.next
+        if index.kind != "name":
+            self.fail(f"{name}_ needs an index, such as {name}_j")
+        self.at += 1
+        limits = [self.node("letter", index.text, (), index.start)]
+        if not bracket:
+            return tuple(limits)
+        if self.take("="):
+            limits.append(self.sum())
+        self.close(bracket)
+        if len(limits) == 2:
+            if not self.take("^", "**"):
+                self.fail(f"where the {name} ends is missing: {name}_({index.text}=1)^n")
+            limits.append(self.argument())
+        return tuple(limits)
+
+    def derivative(self, token: _Token) -> Node | None:
+        """What begins as d/d x, d/dx or d^2/dx^2; else nothing is passed over."""
+        before, count = self.at, 1
+        self.at += 1
+        if self.take("^", "**") and self.next.kind == "number" and self.next.text in "1234":
+            count = int(self.next.text)
+            self.at += 1
+        if not self.take("/") or self.next.kind != "name" or self.next.text[0] != "d":
+            self.at = before
+            return None
+        below = self.next
+        if below.text == "d" and self.ahead(1).kind == "name":
+            self.at += 1
+        elif len(below.text) > 1 and below.text not in self.letters.names():
+            self.tokens[self.at] = _Token("name", below.text[1:], below.start + 1, below.end)
+        else:
+            self.at = before
+            return None
+        by = self.atom()
+        if count > 1 and not (self.take("^", "**") and self.next.text == f"{count}"):
+            self.fail(f"a derivative taken {count} times is typed d^{count}/dx^{count}")
+        if count > 1:
+            self.at += 1
+        return self.node("derivative", f"{count}", (by, self.body()), token.start)
+
+    def power(self) -> Node:
+        start, base = self.next.start, self.atom()
+        if not self.take("^", "**"):
+            return base
+        exponent = self.argument()
+        if self.next.text in ("^", "**"):
+            self.fail("a power of a power needs brackets")
+        return self.node("power", "", (base, exponent), start)
+
+    def argument(self) -> Node:
+        """What stands beside ^: a number, a letter, or a bracket; a minus may stand before it."""
+        start = self.next.start
+        if self.take("-"):
+            return self.node("plus", "-", (self.atom(),), start)
+        return self.atom()
+
+    def is_letter(self, token: _Token) -> bool:
+        return token.text in self.letters.scalars or token.text in self.letters.arrays
+
+    def close(self, opening: _Token) -> None:
+        if not self.take(")" if opening.text == "(" else "]"):
+            if self.next.kind == "end":
+                self.fail("this bracket is not closed", opening)
+            self.fail(f"“{self.next.text}” is not expected here")
+
+    def several(self, opening: _Token) -> list[Node]:
+        parts = [self.sum()]
+        while self.take(","):
+            parts.append(self.sum())
+        self.close(opening)
+        return parts
+
+    def atom(self) -> Node:
+        token = self.next
+        if token.kind == "number":
+            self.at += 1
+            if len(token.text) > _DIGITS:
+                self.fail(f"a number has at most {_DIGITS} digits", token)
+            return self.node("number", token.text, (), token.start)
+        if bracket := self.take("("):
+            inner = self.sum()
+            self.close(bracket)
+            return self.node("bracket", "", (inner,), token.start)
+        if token.kind != "name":
+            if token.kind == "end":
+                self.fail("the line ends where something must follow")
+            self.fail(f"“{token.text}” stands where a number, a letter or a bracket must stand")
+        self.at += 1
+        return self.named(token)
+
+    def named(self, token: _Token) -> Node:
+        name, letters = _ALSO.get(token.text, token.text), self.letters
+        joined = self.next.text == "_" and f"{name}_{self.ahead(1).text}"
+        if joined and joined in letters.scalars:  # a letter with a word below it, such as s_min
+            self.at += 2
+            return self.node("letter", joined, (), token.start)
+        if name in letters.arrays and (self.next.text in ("_", "[")):
+            return self.indexed(name, token)
+        if name in letters.scalars:
+            if self.next.text == "_":
+                self.fail(f"{name} has no index", token)
+            return self.node("letter", name, (), token.start)
+        if name in letters.functions or name in FUNCTIONS:
+            wanted = FUNCTIONS[name][1] if name not in letters.functions else None
+            example = {1: "x", 2: "x, y", None: "x"}[wanted]
+            if not (bracket := self.take("(")):
+                self.fail(f"{name} needs a bracket: {name}({example})", token)
+            parts = self.several(bracket)
+            if wanted and len(parts) != wanted:
+                self.fail(f"{name} takes {wanted}, not {len(parts)}: {name}({example})", token)
+            return self.node("function", name, parts, token.start)
+        if name in letters.arrays:
+            self.fail(f"{name} needs an index, such as {name}_i", token)
+        if name == "e" and self.next.text in ("^", "**"):
+            self.at += 1
+            return self.node("function", "exp", (self.argument(),), token.start)
+        if name == "pi":
+            return self.node("number", "pi", (), token.start)
+        near = difflib.get_close_matches(name, letters.names(), 1, 0.5)
+        self.fail(f"“{name}” is no letter of this exercise" + (f"; is {near[0]} meant?" if near else ""), token)
+        raise AssertionError
+
+    def indexed(self, name: str, token: _Token) -> Node:
+        if opening := self.take("["):
+            parts = self.several(opening)
+        else:
+            self.take("_")
+            if opening := self.take("("):
+                parts = self.several(opening)
+            else:
+                parts = self.letters_below()
+        return self.node("indexed", name, parts, token.start)
+
+    def letters_below(self) -> list[Node]:
+        """What stands below a letter without a bracket: a number, a letter, or letters side by side as in k_ic."""
+        token = self.next
+        if token.kind == "name" and token.text not in self.letters.scalars:
+            known = [one for one in token.text if one in self.letters.scalars]
+            if len(known) == len(token.text) > 1:
+                self.at += 1
+                return [Node("letter", one, (), token.start, token.end) for one in token.text]
+        if token.kind not in ("number", "name"):
+            self.fail("an index is a letter, a number or a bracket")
+        return [self.atom()]
+
+
+# --- From the tree to sympy ------------------------------------------------------------------------------------------
+
+
+class _Builder:
+    """Makes sympy's objects of a tree; `bound` are the indices of the sums around, by name."""
+
+    def __init__(self, letters: Letters):
+        self.letters = letters
+
+    def build(self, node: Node, bound: dict) -> sp.Expr:
+        return getattr(self, f"_{node.kind}")(node, bound)
+
+    def all(self, nodes, bound: dict) -> list[sp.Expr]:
+        return [self.build(node, bound) for node in nodes]
+
+    def _number(self, node, bound):
+        return sp.pi if node.name == "pi" else sp.Rational(node.name)
+
+    def _letter(self, node, bound):
+        if node.name in bound:
+            return bound[node.name]
+        found = self.letters.scalars.get(node.name)
+        if found is None:
+            _fail(node, f"“{node.name}” is no letter of this exercise")
+        if isinstance(found, Index) and found not in self.letters.free:
+            _fail(node, f"{node.name} is an index of a sum, and there is no sum over it here")
+        return found
+
+    def _indexed(self, node, bound):
+        indices = self.all(node.parts, bound)
+        for part, index in zip(node.parts, indices, strict=True):
+            if not index.is_integer:
+                _fail(part, "an index must be a whole number")
+        array = self.letters.arrays[node.name]
+        if len(indices) != (count := self.letters.indices.get(node.name, 1)):
+            _fail(node, f"{node.name} has {count} {'index' if count == 1 else 'indices'}, not {len(indices)}")
+        return Weight(*indices, self.letters.rate) if array is Weight else array[tuple(indices)]
+
+    def _bracket(self, node, bound):
+        return self.build(node.parts[0], bound)
+
+    def _plus(self, node, bound):
+        parts = zip(node.name, self.all(node.parts, bound), strict=True)
+        return sp.Add(*(part if sign == "+" else -part for sign, part in parts))
+
+    def _times(self, node, bound):
+        made = []
+        for sign, part in zip(node.name, node.parts, strict=True):
+            factor = self.build(part, bound)
+            if sign == "/" and factor == 0:
+                _fail(part, "nothing can be divided by zero")
+            made.append(factor if sign == "*" else 1 / factor)
+        return sp.Mul(*made)
+
+    def _power(self, node, bound):
+        base, exponent = self.all(node.parts, bound)
+        degree = max((abs(part.exp) for part in base.atoms(sp.Pow) if part.exp.is_Rational), default=1)
+        digits = max((len(str(part)) for part in base.atoms(sp.Rational)), default=1)
+        if exponent.is_number and not abs(exponent) * max(degree, 1, sp.Rational(digits, 4)) <= _POWER:
+            _fail(node, "this power is too large for this language")
+        if exponent.is_Rational and exponent.q > _POWER:
+            _fail(node, f"a root is at most the {_POWER}th")
+        return base**exponent
+
+    def _function(self, node, bound):
+        made = self.all(node.parts, bound)
+        if node.name in self.letters.functions:
+            return self.letters.functions[node.name](*made)
+        if made[0].is_number and not abs(made[0]) <= _LARGE:
+            _fail(node, f"{node.name} is taken of numbers up to {_LARGE}")
+        return FUNCTIONS[node.name][0](*made)
+
+    def _sum(self, node, bound):
+        index, *ends, body = node.parts
+        known = self.letters.scalars.get(index.name)
+        if ends:
+            first, last = self.all(ends, bound)
+            for end, value in zip(ends, (first, last), strict=True):
+                if not value.is_integer:
+                    _fail(end, "it must run from a whole number to a whole number")
+            if not isinstance(known, Index | None):
+                _fail(index, f"{index.name} is a letter already")
+            assumed = {name: True for name in ("positive", "nonnegative") if getattr(first, f"is_{name}")}
+            symbol = sp.Symbol(index.name, integer=True, **assumed)
+            if known is not None and (first, last) == (known.first, known.last):
+                symbol = known
+        elif isinstance(known, Index):
+            symbol, first, last = known, known.first, known.last
+        else:
+            _fail(index, f"{index.name} has no range; type one: {node.kind}_({index.name}=1)^n")
+        return _OPERATORS[node.kind][0](self.build(body, bound | {index.name: symbol}), (symbol, first, last))
+
+    _prod = _sum
+
+    def _derivative(self, node, bound):
+        by, body = self.all(node.parts, bound)
+        if not isinstance(by, sp.Symbol | sp.Indexed) or by.is_integer and by.is_Symbol and by.name in bound:
+            _fail(node.parts[0], "a derivative is taken by a letter")
+        return sp.Derivative(body, (by, int(node.name)))
+
+
+def _fail(node: Node, words: str):
+    raise Unreadable(words, node.start, node.end)
+
+
+def _terms(expr: sp.Basic) -> int:
+    """How many terms an expression comes to when it is multiplied out: the most that any part of it comes to."""
+    most = 1
+
+    def count(part) -> int:
+        nonlocal most
+        inner = [count(arg) for arg in part.args]
+        found = 1
+        if part.is_Add:
+            found = sum(inner)
+        elif part.is_Mul:
+            found = math.prod(inner)
+        elif part.is_Pow and part.exp.is_Integer and abs(part.exp) <= _POWER:
+            found = math.comb(inner[0] + abs(int(part.exp)) - 1, abs(int(part.exp)))
+        elif isinstance(part, sp.Sum | sp.Derivative):
+            found = inner[0]
+        most = max(most, found)
+        return found
+
+    count(expr)
+    return most
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a line says: an expression, or with a left side that it equals an equation; and how it was typed."""
+
+    left: sp.Expr | None
+    right: sp.Expr
+    typed: tuple[Node | None, Node]
+    letters: Letters
+
+    @property
+    def mathml(self) -> str:
+        """The line as MathML, as it was typed: nothing is multiplied out, cancelled or put in order."""
+        left, right = (node and _Typesetter(self.letters).set(node) for node in self.typed)
+        row = right if left is None else f"{left}<mo>=</mo>{right}"
+        return f"<math><mstyle displaystyle=\"true\"><mrow>{row}</mrow></mstyle></math>"
+
+
+def parse(text: str, letters: Letters) -> Line:
+    """Read a line.
+
+    Parameters
+    ----------
+    text : str
+        What was typed, at most `LONGEST` signs.
+    letters : Letters
+        The letters that it may use.
+
+    Returns
+    -------
+    Line
+
+    Raises
+    ------
+    Unreadable
+        With what is wrong in words, and where.
+
+    Examples
+    --------
+    >>> letters = Letters.of(Weight(i, alpha))
+    >>> parse("exp(alpha*s_i)/sum_j exp(alpha*s_j)", letters).right
+    exp(alpha*s[i])/Sum(exp(alpha*s[j]), (j, 1, n))
+    >>> parse("exp s_i", letters)
+    Traceback (most recent call last):
+    ...
+    attnlib.language.Unreadable: exp needs a bracket: exp(x)
+    """
+    typed = _Reader(text, letters).line()
+    builder = _Builder(letters)
+    whole = Node("line", "", (), 0, len(text))
+    sides = []
+    for node in typed:
+        try:
+            side = node and builder.build(node, {})
+        except (TypeError, ValueError, RecursionError) as error:
+            if isinstance(error, Unreadable):
+                raise
+            _fail(node, "this cannot be computed with")
+        if side is not None and side.has(sp.zoo, sp.nan, sp.oo, -sp.oo, sp.I):
+            _fail(node, "this is no real number")
+        if side is not None and _terms(side) > _TERMS:
+            _fail(whole, f"multiplied out, this line has more than {_TERMS} terms")
+        sides.append(side)
+    return Line(sides[0], sides[1], typed, letters)
+
+
+# --- The tree as it was typed, in MathML -----------------------------------------------------------------------------
+
+
+class _Typesetter:
+    """Writes a tree as MathML."""
+
+    def __init__(self, letters: Letters):
+        self.letters = letters
+
+    def set(self, node: Node, bare: bool = False) -> str:
+        """The MathML of a part; with `bare`, without the bracket around it, where a line or a place does its work."""
+        if bare and node.kind == "bracket":
+            return self.set(node.parts[0])
+        return f"<mrow>{getattr(self, f'_{node.kind}')(node)}</mrow>"
+
+    def glyph(self, name: str, table: dict) -> str:
+        symbol = table.get(name, name)
+        return "w" if symbol is Weight else letter(getattr(symbol, "label", symbol))
+
+    def _number(self, node):
+        return "<mi>π</mi>" if node.name == "pi" else f"<mn>{node.name}</mn>"
+
+    def _letter(self, node):
+        return f"<mi>{html.escape(self.glyph(node.name, self.letters.scalars))}</mi>"
+
+    def _indexed(self, node):
+        below = "<mspace width='0.17em'/>".join(self.set(part, bare=True) for part in node.parts)
+        return f"<msub><mi>{html.escape(self.glyph(node.name, self.letters.arrays))}</mi><mrow>{below}</mrow></msub>"
+
+    def _bracket(self, node):
+        return f"<mo>(</mo>{self.set(node.parts[0])}<mo>)</mo>"
+
+    def _plus(self, node):
+        signs = [sign if number else sign.replace("+", "") for number, sign in enumerate(node.name)]
+        signs = ["−" if sign == "-" else sign for sign in signs]
+        return "".join(f"<mo>{sign}</mo>" * bool(sign) + self.set(part) for sign, part in zip(signs, node.parts))
+
+    def _times(self, node):
+        row = ""
+        for number, (sign, part) in enumerate(zip(node.name, node.parts, strict=True)):
+            if sign == "/":  # below all that stands before it
+                above = self.set(node.parts[0], bare=True) if number == 1 else row
+                row = f"<mfrac linethickness='1px'><mrow>{above}</mrow>{self.set(part, bare=True)}</mfrac>"
+            elif number:
+                row += ("<mo>·</mo>" if part.kind == "number" else "<mo>\u2062</mo>") + self.set(part)
+            else:
+                row = self.set(part)
+        return row
+
+    def _power(self, node):
+        return f"<msup>{self.set(node.parts[0])}{self.set(node.parts[1], bare=True)}</msup>"
+
+    def _function(self, node):
+        inner = "<mo>,</mo>".join(map(self.set, node.parts))
+        if node.name == "exp":
+            return f"<msup><mi>e</mi><mrow>{inner}</mrow></msup>"
+        if node.name == "sqrt":
+            return f"<msqrt>{inner}</msqrt>"
+        if node.name == "delta":
+            return f"<msub><mi>δ</mi><mrow>{inner}</mrow></msub>"
+        if node.name == "abs":
+            return f"<mo>|</mo>{inner}<mo>|</mo>"
+        name = self.glyph(node.name, self.letters.functions)
+        if node.name == "log" and node.parts[0].kind in ("letter", "indexed"):
+            return f"<mi>log</mi><mo>\u2061</mo><mspace width='0.17em'/>{inner}"
+        return f"<mi>{html.escape(name)}</mi><mo>\u2061</mo><mo>(</mo>{inner}<mo>)</mo>"
+
+    def _sum(self, node):
+        index, *ends, body = node.parts
+        sign = f"<mo>{_OPERATORS[node.kind][1]}</mo>"
+        if ends:
+            start, end = self.set(ends[0]), self.set(ends[1], bare=True)
+            below = f"<mrow>{self._letter(index)}<mo lspace='0' rspace='0'>=</mo>{start}</mrow>"
+            return f"<munderover>{sign}{below}{end}</munderover>{self.set(body)}"
+        return f"<munder>{sign}{self._letter(index)}</munder>{self.set(body)}"
+
+    _prod = _sum
+
+    def _derivative(self, node):
+        by, body = node.parts
+        power = f"<mn>{node.name}</mn>" if node.name != "1" else ""
+        sign = f"<msup><mo>∂</mo>{power}</msup>" if power else "<mo>∂</mo>"
+        below = f"<msup>{self.set(by)}{power}</msup>" if power else self.set(by)
+        return f"<mfrac>{sign}<mrow><mo>∂</mo>{below}</mrow></mfrac>{self.set(body)}"
+
+
+# --- sympy's expressions in the reader's language --------------------------------------------------------------------
+
+
+class _Writer(PositiveFirst, StrPrinter):
+    """Writes an expression so that `parse` reads it again."""
+
+    printmethod = "_typed"  # not the text that sympy's classes print themselves as
+
+    def __init__(self, letters: Letters):
+        super().__init__()
+        self.letters = letters
+
+    def parenthesize(self, item, level, strict=False):
+        if isinstance(item, sp.UnevaluatedExpr):
+            return self._print(item)
+        if isinstance(item, sp.Sum | sp.Product | sp.Derivative):
+            return f"({self._print(item)})"
+        return super().parenthesize(item, level, strict)
+
+    def _print_Symbol(self, expr):
+        return spelled(expr)
+
+    def _print_Mul(self, expr):
+        negative, above, below = factors(expr)
+        text = self._side(above)
+        if below:
+            under = self._side(below)
+            text = f"{text}/{under}" if len(below) == 1 else f"{text}/({under})"
+        return f"-{text}" if negative else text
+
+    def _side(self, parts):
+        return "*".join(self.parenthesize(part, PRECEDENCE["Mul"]) for part in parts)
+
+    def _print_Indexed(self, expr):
+        return self._below(spelled(expr.base), expr.indices)
+
+    def _below(self, name, indices):
+        if len(indices) == 1 and (indices[0].is_Symbol or indices[0].is_Integer):
+            return f"{name}_{self._print(indices[0])}"
+        return f"{name}[{', '.join(map(self._print, indices))}]"
+
+    def _print_Weight(self, expr):
+        return self._below("w", expr.args[:1])
+
+    def _print_LogOrZero(self, expr):
+        return f"log({self._print(expr.args[0])})"
+
+    def _print_Function(self, expr):
+        names = {kind: name for name, (kind, _) in FUNCTIONS.items()}
+        name = names.get(expr.func) or spelled(expr.func.__name__)
+        return f"{name}({', '.join(map(self._print, expr.args))})"
+
+    _print_Max = _print_Min = _print_KroneckerDelta = _print_Abs = _print_ceiling = _print_sign = _print_Function
+
+    def _print_Exp1(self, expr):
+        return "exp(1)"
+
+    def _print_UnevaluatedExpr(self, expr):
+        return f"({self._print(expr.args[0])})"
+
+    def _print_Sum(self, expr, name="sum"):
+        *inner, (index, first, last) = expr.limits
+        body = expr.func(expr.function, *inner) if inner else expr.function
+        known = self.letters.scalars.get(spelled(index))
+        if isinstance(known, Index) and (first, last) == (known.first, known.last):
+            limits = spelled(index)
+        else:
+            limits = f"({spelled(index)}={self._print(first)})^({self._print(last)})"
+        text = self._print(body)
+        return f"{name}_{limits} " + (f"({text})" if body.is_Add or text.startswith("-") else text)
+
+    def _print_Product(self, expr):
+        return self._print_Sum(expr, "prod")
+
+    def _print_Derivative(self, expr):
+        text = self._print(expr.expr)
+        if expr.expr.is_Add or text.startswith("-"):
+            text = f"({text})"
+        for by, count in reversed(expr.variable_count):
+            power = "" if count == 1 else f"^{count}"
+            text = f"d{power}/d {self._print(by)}{power} {text}"
+        return text
+
+    def _print_Relational(self, expr):
+        return f"{self._print(expr.lhs)} = {self._print(expr.rhs)}"
+
+
+def written(expr: sp.Basic, letters: Letters) -> str:
+    """An expression or an equation as a reader would type it.
+
+    Examples
+    --------
+    >>> from attnlib.formulas import over_keys, tau, u
+    >>> weight = Weight(i, alpha)
+    >>> expr = weight * (u[i] - over_keys(Weight(j, alpha) * u[j])) / tau
+    >>> written(expr, Letters.of(expr))
+    'w_i*(u_i - (sum_j w_j*u_j))/tau'
+    """
+    return re.sub(r"\*\*", "^", _Writer(letters).doprint(_renamed(expr, letters)))
+
+
+def _renamed(expr: sp.Basic, letters: Letters) -> sp.Basic:
+    """The same with another index for a sum whose index would be typed like a letter that is free inside it."""
+    if not expr.args:
+        return expr
+    expr = expr.func(*(_renamed(arg, letters) for arg in expr.args)) if not isinstance(expr, sp.Indexed) else expr
+    if isinstance(expr, sp.Sum | sp.Product):
+        for index, first, last in expr.limits:
+            free = {spelled(part) for part in expr.function.free_symbols if part != index and part.is_Symbol}
+            known = letters.scalars.get(spelled(index))
+            if spelled(index) in free or (known is not None and not isinstance(known, Index)):
+                others = [one for one in (i, j, l, sp.Symbol("m"), sp.Symbol("a")) if spelled(one) not in free]
+                other = next(one for one in others if isinstance(letters.scalars.get(spelled(one)), Index | None))
+                other = sp.Symbol(other.name, **index.assumptions0) if (first, last) != (1, i.last) else other
+                limits = [(other if one == index else one, *ends) for one, *ends in expr.limits]
+                expr = expr.func(expr.function.xreplace({index: other}), *limits)
+    return expr

@@ -1,0 +1,384 @@
+"""The reader's turn: an exercise in proof, and the answer to each line that a reader writes.
+
+It needs sympy and the prover alone, so the same file answers in the reader's browser and, as `python -m attnlib.turn`,
+in a process beside a notebook's kernel.  Requests and answers are JSON.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import sympy as sp
+
+from attnlib.formulas import Weight
+from attnlib.language import Letters, Unreadable, parse, spelled, written
+from attnlib.printing import letter
+from attnlib.proof import Index, Proved, Refuted, Undecided, follows, prove, smallest
+
+_ASSUMED = ("integer", "positive", "nonnegative", "negative", "real")
+_SECONDS = 20  # a check may take
+UNDECIDED = "Undecided: the prover found neither a proof nor numbers that refute this line. It may be right; try a smaller step."
+TOO_LARGE = "Too large a step for the prover: try a smaller one."
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A widget that can show the numbers of a refutation: which of its inputs is which letter, and their ranges.
+
+    `inputs` maps a letter's name to the input's, its least and its largest value; arrays have `keys` elements.
+    """
+
+    keys: int
+    inputs: dict[str, tuple[str, float, float]]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What is to be proved: the book's own proof of it, start first, goal last.
+
+    Parameters
+    ----------
+    steps : sequence of expressions or equations
+        At least two.
+    letters : Letters, optional
+        What may be typed; all letters of the steps by default.
+    shown : Shown, optional
+        The widget that shows refuting numbers.
+    """
+
+    steps: tuple[sp.Basic, ...]
+    letters: Letters = None  # type: ignore[assignment]
+    shown: Shown | None = None
+    forms: tuple = field(init=False, repr=False)
+
+    def __post_init__(self):
+        if len(self.steps) < 2:
+            raise ValueError(f"steps must be a start and a goal at least; got {len(self.steps)}")
+        object.__setattr__(self, "letters", self.letters or Letters.of(*self.steps))
+        object.__setattr__(self, "forms", tuple(map(form, self.steps)))
+
+    @property
+    def is_about_equations(self) -> bool:
+        """Whether its lines are equations."""
+        return isinstance(self.steps[0], sp.Eq)
+
+    def packed(self) -> dict:
+        """The exercise as JSON holds it: every step as a reader would type it."""
+        return {
+            "steps": [written(step, self.letters) for step in self.steps],
+            "letters": [_described(one) for one in self.letters],
+            "free": [spelled(index) for index in self.letters.free],
+            "shown": self.shown and {"keys": self.shown.keys, "inputs": self.shown.inputs},
+        }
+
+    @classmethod
+    def unpacked(cls, packed: dict) -> "Exercise":
+        """The exercise that `packed` gave."""
+        letters = _letters(packed["letters"], packed["free"])
+        steps = tuple(_basic(parse(text, letters)) for text in packed["steps"])
+        shown = packed["shown"] and Shown(packed["shown"]["keys"], packed["shown"]["inputs"])
+        return cls(steps, letters, shown)
+
+
+def _described(one) -> dict:
+    """A letter as JSON: its kind, its name, and what is assumed of it."""
+    if isinstance(one, Weight):
+        return {"kind": "weights", "rate": written(one.args[1], Letters.of(one.args[1]))}
+    if isinstance(one, Index):
+        ends = [written(end, Letters.of(end)) for end in (one.first, one.last)]
+        return {"kind": "index", "name": one.name, "ends": ends}
+    if isinstance(one, sp.Indexed):
+        name, kind, about = str(one.base.label), "array", one.base
+        return {"kind": kind, "name": name, "assumed": _assumed(about), "indices": len(one.indices)}
+    if isinstance(one, sp.Symbol):
+        return {"kind": "symbol", "name": one.name, "assumed": _assumed(one)}
+    return {"kind": "function", "name": one.__name__}
+
+
+def _assumed(one) -> list[str]:
+    return [name for name in _ASSUMED if getattr(one, f"is_{name}")]
+
+
+def _letters(described: list[dict], free: list[str]) -> Letters:
+    """The letters that `_described` gave; ranges and rates, which name others, are read once these are known."""
+    made: list = []
+    kinds = ("symbol", "array", "function", "index", "weights")
+    for one in sorted(described, key=lambda one: kinds.index(one["kind"])):
+        assumed = dict.fromkeys(one.get("assumed", ()), True)
+        if one["kind"] == "symbol":
+            made.append(sp.Symbol(one["name"], **assumed))
+        elif one["kind"] == "array":
+            index = sp.Symbol("i", integer=True)
+            made.append(sp.IndexedBase(one["name"], **assumed)[(index,) * one["indices"]])
+        elif one["kind"] == "function":
+            made.append(sp.Function(one["name"]))
+        elif one["kind"] == "index":
+            first, last = (parse(end, Letters(made)).right for end in one["ends"])
+            made.append(Index(one["name"], last, first))
+        else:
+            made.append(Weight(sp.Symbol("i", integer=True, positive=True), parse(one["rate"], Letters(made)).right))
+    return Letters(made, [one for one in made if isinstance(one, Index) and spelled(one) in free])
+
+
+def _basic(line) -> sp.Basic:
+    return line.right if line.left is None else sp.Eq(line.left, line.right, evaluate=False)
+
+
+# --- The form of a line ----------------------------------------------------------------------------------------------
+
+
+def form(expr: sp.Basic, depth: int = 0) -> sp.Basic:
+    """What two lines share that differ in the order of terms, in the names of bound indices and in brackets of signs.
+
+    Examples
+    --------
+    >>> from attnlib.formulas import i, j, over_keys, s
+    >>> form(over_keys(s[j] - s[i])) == form(over_keys(-(s[i] - s[j]))), form(over_keys(s[j])) == form(over_keys(s[i], i))
+    (True, True)
+    """
+    if not isinstance(expr, sp.Basic) or not expr.args:
+        return expr
+    if isinstance(expr, sp.UnevaluatedExpr):
+        return form(expr.args[0], depth)
+    if isinstance(expr, sp.Sum | sp.Product):
+        *inner, (index, first, last) = expr.limits
+        body = expr.func(expr.function, *inner) if inner else expr.function
+        bound = sp.Symbol(f"index {depth}", integer=True)
+        limits = (bound, form(first, depth), form(last, depth))
+        return expr.func(form(body.xreplace({index: bound}), depth + 1), limits)
+    args = [form(arg, depth) for arg in expr.args]
+    if isinstance(expr, sp.exp):
+        return sp.exp(sp.expand(args[0]))
+    if isinstance(expr, sp.Mul):
+        flipped = [arg for arg in args if arg.is_Add and arg.could_extract_minus_sign()]
+        args = [-arg if arg in flipped else arg for arg in args]
+        return sp.Mul(sp.Integer(-1) ** len(flipped), *args)
+    if isinstance(expr, sp.Derivative):
+        return sp.Derivative(*args)
+    return expr.func(*args)
+
+
+def _distance(left, right) -> int:
+    """How many parts one form has that the other lacks."""
+    first, second = (Counter(sp.preorder_traversal(side)) for side in (left, right))
+    return ((first - second) + (second - first)).total()
+
+
+# --- Answers ---------------------------------------------------------------------------------------------------------
+
+
+def preview(exercise: Exercise, text: str) -> dict:
+    """A line as MathML, or what is wrong with it and where."""
+    try:
+        return {"mathml": _read(exercise, text).mathml}
+    except Unreadable as error:
+        return _unreadable(error)
+
+
+def _unreadable(error: Unreadable) -> dict:
+    return {"verdict": "unreadable", "words": f"{error}".rstrip("?") + ("?" if str(error).endswith("?") else "."), "start": error.start, "end": error.end}
+
+
+def _read(exercise: Exercise, text: str):
+    line = parse(text, exercise.letters)
+    if exercise.is_about_equations and line.left is None:
+        raise Unreadable("this proof is about an equation: a line of it has two sides and a = between them", 0, len(text))
+    return line
+
+
+def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
+    """Answer whether a line follows from the last one.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    lines : sequence of str
+        The reader's lines so far, each of them proved.
+    text : str
+        The next line.
+
+    Returns
+    -------
+    dict
+        `verdict` is "proved", "refuted", "undecided" or "unreadable"; `words` say it.  A line that is proved
+        has also `mathml`; `reached`, which step of the book's proof the reader has come to; `nearer`, whether it
+        leads nearer to the goal; and `done`.  A refuted line may have `state`, which shows the numbers in the widget.
+
+    Examples
+    --------
+    >>> from attnlib.formulas import alpha, i, j, over_keys, s
+    >>> exercise = Exercise((sp.exp(alpha * s[i]) * sp.exp(-alpha * s[j]), sp.exp(alpha * (s[i] - s[j]))))
+    >>> check(exercise, [], "exp(alpha*(s_i - s_j))")["done"], check(exercise, [], "exp(s_i - s_j)")["words"]
+    (True, 'Refuted: at s = (0, 1), α = 1 (i = 1, j = 2, n = 2) your line gives 0.3679, the line before 1.')
+    """
+    try:
+        line = _read(exercise, text)
+    except Unreadable as error:
+        return _unreadable(error)
+    earlier = [exercise.steps[0], *(_basic(parse(one, exercise.letters)) for one in lines)]
+    new, last = _basic(line), earlier[-1]
+    if exercise.is_about_equations:
+        answer = follows(last, new)
+    else:
+        answer = prove(last, line.right)
+        if line.left is not None:
+            answer, new = _both(last, line, answer), line.right
+    forms = [form(one) for one in earlier]
+    if isinstance(answer, Refuted):
+        return _refuted(exercise, answer, last, new)
+    if isinstance(answer, Undecided):
+        why = answer.reason if exercise.is_about_equations else ""
+        return {"verdict": "undecided", "words": UNDECIDED + f" ({_sentence(why)})" * bool(why)}
+    now = form(new)
+    reached = max((exercise.forms.index(one) for one in (*forms, now) if one in exercise.forms), default=0)
+    before = max((exercise.forms.index(one) for one in forms if one in exercise.forms), default=0)
+    goal, done = exercise.forms[-1], now == exercise.forms[-1]
+    nearer = done or reached > before or _distance(now, goal) < min(_distance(one, goal) for one in forms)
+    words = "Proved for every number of keys."
+    if done:
+        words += " This is the goal: the proof is complete."
+    elif not nearer:
+        words += " It may not lead nearer to the goal."
+    return {
+        "verdict": "proved",
+        "words": words,
+        "mathml": line.mathml,
+        "reached": reached,
+        "nearer": nearer,
+        "done": done,
+    }
+
+
+def _sentence(why: str) -> str:
+    return f"{why[0].upper()}{why[1:]}."
+
+
+def _both(last, line, answer):
+    """Of a line with two sides, both must follow: what it refutes, or leaves open, comes first."""
+    first = prove(last, line.left)
+    return first if not isinstance(first, Proved) else answer
+
+
+def _refuted(exercise, answer, last, new) -> dict:
+    counts = (1, 2, 3, 5)
+    if not exercise.is_about_equations:
+        keys = (exercise.shown.keys,) if exercise.shown else ()
+        answer = smallest(answer.left, answer.right, keys=(*keys, *counts)) or answer
+        left, right = (_digits(value, other) for value, other in _pairs(answer.right_value, answer.left_value))
+        says = f"your line gives {left}, the line before {right}"
+    else:
+        left, right = (_digits(value, other) for value, other in _pairs(answer.left_value, answer.right_value))
+        if answer.left == new.lhs:
+            says = f"the line before holds, and the sides of yours are {left} and {right}"
+        else:
+            says = f"your line holds, and the sides of the line before are {left} and {right}"
+    return {"verdict": "refuted", "words": f"Refuted: {_where(answer.values)}{says}.", "state": _state(exercise, answer)}
+
+
+def _pairs(first, second):
+    return ((first, second), (second, first))
+
+
+def _digits(value, other) -> str:
+    """A number to as many digits as tell it from another."""
+    texts = ((f"{float(value):.{digits}g}", f"{float(other):.{digits}g}") for digits in range(4, 17))
+    return next((text for text, compared in texts if text != compared), f"{value}").replace("-", "−")
+
+
+def _where(values: dict) -> str:
+    """The place of a refutation in words: arrays whole where all their elements were asked for."""
+    arrays: dict[str, dict] = {}
+    words = []
+    for symbol, value in values.items():
+        name, bracket, place = symbol.name.partition("[")
+        if bracket:
+            arrays.setdefault(name, {})[place.rstrip("]")] = _number(value)
+    for name, elements in arrays.items():
+        if len(elements) > 1 and list(map(str, range(1, len(elements) + 1))) == sorted(elements):
+            words.append(f"{letter(name)} = ({', '.join(elements[place] for place in sorted(elements))})")
+        else:
+            words += [f"{letter(f'{name}_{place}')} = {value}" for place, value in elements.items()]
+    symbols = sorted((symbol for symbol in values if "[" not in symbol.name), key=str)
+    words += [_is(symbol, values) for symbol in symbols if not symbol.is_integer]
+    whole = ", ".join(_is(symbol, values) for symbol in symbols if symbol.is_integer)
+    return f"at {', '.join(words)} " * bool(words) + f"({whole}) " * bool(whole)
+
+
+def _is(symbol, values) -> str:
+    return f"{letter(symbol)} = {_number(values[symbol])}"
+
+
+def _number(value) -> str:
+    return (str(value) if value.is_Rational else f"{float(value):.4g}").replace("-", "−")
+
+
+def _state(exercise, answer) -> dict | None:
+    """The widget's inputs at a refutation, if it has all of them and they are within its ranges."""
+    shown = exercise.shown
+    if shown is None:
+        return None
+    state: dict = {}
+    for symbol, value in answer.values.items():
+        name, bracket, place = symbol.name.partition("[")
+        if symbol.is_integer and not bracket:
+            continue
+        if name not in shown.inputs:
+            return None
+        entry, low, high = shown.inputs[name]
+        if not low <= value <= high:
+            return None
+        if bracket:
+            position = int(place.rstrip("]"))
+            if position > shown.keys:
+                return None
+            state.setdefault(entry, [0.0] * shown.keys)[position - 1] = float(value)
+        else:
+            state[entry] = float(value)
+    return state or None
+
+
+# --- Requests --------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=16)
+def _exercise(packed: str) -> Exercise:
+    return Exercise.unpacked(json.loads(packed))
+
+
+def respond(request: str) -> str:
+    """Answer a request, both as JSON text: what the worker of a page, and the process beside a kernel, are for.
+
+    Parameters
+    ----------
+    request : str
+        An object with `id`, `do` ("preview" or "check"), `exercise` (as `Exercise.packed` gives it), `text` and, to
+        check, `lines`.
+
+    Returns
+    -------
+    str
+        The answer of `preview` or `check`, with the request's `id`.
+    """
+    asked = json.loads(request)
+    exercise = _exercise(json.dumps(asked["exercise"]))
+    try:
+        if asked["do"] == "preview":
+            answer = preview(exercise, asked["text"])
+        else:
+            answer = check(exercise, asked["lines"], asked["text"])
+    except (MemoryError, RecursionError):
+        answer = {"verdict": "undecided", "words": TOO_LARGE}
+    return json.dumps({"id": asked["id"], **answer})
+
+
+def main() -> None:
+    """Answer requests from the standard input, a line each, until it ends."""
+    for request in sys.stdin:
+        print(respond(request), flush=True)
+
+
+if __name__ == "__main__":
+    main()
