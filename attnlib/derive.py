@@ -160,6 +160,7 @@ class Derivation:
             raise DerivationError(f"formula {formula.name!r} is proved, defined or assumed; got a slip")
         _check_letters(start)
         self._last: sp.Basic | None = start
+        self.lines: list[tuple[sp.Basic, str]] = [(start, reason)]  # what is shown line by line, and why
         self._rows: list[Row] = []
         if isinstance(start, sp.Eq):
             sides = latex(start.lhs), f"= {latex(start.rhs)}"
@@ -244,6 +245,7 @@ class Derivation:
             sides = "", f"= {latex(new)}"
         self._add(new, Row(*sides, reason, "proved", equation, formula, keys))
         self._last = new
+        self.lines.append((new, reason))
         return self
 
     def sign(self, sign: str, reason: str) -> "Derivation":

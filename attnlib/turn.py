@@ -4,6 +4,7 @@ It needs sympy and the prover alone, so the same file answers in the reader's br
 in a process beside a notebook's kernel.  Requests and answers are JSON.
 """
 
+import contextlib
 import json
 import sys
 from collections import Counter
@@ -19,7 +20,7 @@ from attnlib.printing import letter
 from attnlib.proof import Index, Proved, Refuted, Undecided, follows, prove, smallest
 
 _ASSUMED = ("integer", "positive", "nonnegative", "negative", "real")
-_SECONDS = 20  # a check may take
+_BYTES = 2**30  # that the process of a kernel may take
 UNDECIDED = "Undecided: the prover found neither a proof nor numbers that refute this line. It may be right; try a smaller step."
 TOO_LARGE = "Too large a step for the prover: try a smaller one."
 
@@ -212,7 +213,7 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
     >>> from attnlib.formulas import alpha, i, j, over_keys, s
     >>> exercise = Exercise((sp.exp(alpha * s[i]) * sp.exp(-alpha * s[j]), sp.exp(alpha * (s[i] - s[j]))))
     >>> check(exercise, [], "exp(alpha*(s_i - s_j))")["done"], check(exercise, [], "exp(s_i - s_j)")["words"]
-    (True, 'Refuted: at s = (0, 1), α = 1 (i = 1, j = 2, n = 2) your line gives 0.3679, the line before 1.')
+    (True, 'Refuted: at s = (0, 1), α = 0 (i = 1, j = 2, n = 2) your line gives 0.3679, the line before 1.')
     """
     try:
         line = _read(exercise, text)
@@ -375,7 +376,11 @@ def respond(request: str) -> str:
 
 
 def main() -> None:
-    """Answer requests from the standard input, a line each, until it ends."""
+    """Answer requests from the standard input, a line each, until it ends; in a bounded memory, where systems can."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (_BYTES, _BYTES))
     for request in sys.stdin:
         print(respond(request), flush=True)
 

@@ -176,8 +176,41 @@ def _frozen(value):
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
-class Widget(anywidget.AnyWidget):
-    """The base of the book's widgets.
+class Live(anywidget.AnyWidget):
+    """What lives in a notebook and, without a kernel, on a page: one script, `kind.js`, and one style sheet for all."""
+
+    kind: ClassVar[str]
+    laws: ClassVar[tuple[Law, ...]] = ()
+
+    def __init_subclass__(cls, **options):
+        if {"kind", "laws"} & vars(cls).keys():  # not for the classes that traitlets makes of ours for one more trait
+            cls._esm = _script(cls.kind, cls.laws) + "\nexport default { render };\n"
+        super().__init_subclass__(**options)
+
+    def __init__(self, *, name: str, **traits):
+        if not re.fullmatch(r"[A-Za-z][\w-]*", name, re.ASCII):
+            raise ValueError(
+                f"name must be letters, digits and hyphens, a letter first, for it is in links; got {name!r}"
+            )
+        self.name = name
+        super().__init__(**traits)
+
+    @property
+    def _css(self) -> str:
+        return embedded() + _source("widget.css")  # a notebook has no file to take the font from
+
+    def _host(self, still: str, names) -> str:
+        """The HTML of a page: what stands there without scripts, and the traits that its script begins with."""
+        state = json.dumps(self.get_state(names)).replace("<", r"\u003c")
+        return (
+            f'<div class="attention-widget-host" id="{html.escape(self.name)}" data-widget="{self.kind}" '
+            f'data-name="{html.escape(self.name)}"><div class="attention-widget still">{still}</div>'
+            f'<script type="application/json">{state}</script></div>'
+        )
+
+
+class Widget(Live):
+    """The base of the book's pictures.
 
     A subclass names its kind (its front end is `kind.js`), its title, the laws that it runs and, of these, the formulas
     that it shows; its inputs are `Quantity`, `Switch` and `Choice` traits; it implements `results`, `draw` and
@@ -193,8 +226,6 @@ class Widget(anywidget.AnyWidget):
         The inputs.
     """
 
-    kind: ClassVar[str]
-    laws: ClassVar[tuple[Law, ...]]
     title: ClassVar[str]
     shown: ClassVar[tuple[Formula, ...]]
     precise: ClassVar[tuple[str, ...]] = ("weights",)  # results of which every digit is right, however small they are
@@ -214,13 +245,7 @@ class Widget(anywidget.AnyWidget):
         run = [formula for law in getattr(cls, "laws", ()) for formula in law.formulas.values()]
         if idle := [formula.name for formula in getattr(cls, "shown", ()) if formula not in run]:
             raise ValueError(f"{cls.__name__} shows what none of its laws runs: {', '.join(idle)}")
-        if {"kind", "laws"} & vars(cls).keys():  # not for the classes that traitlets makes of ours for one more trait
-            cls._esm = _script(cls.kind, cls.laws) + "\nexport default { render };\n"
         super().__init_subclass__(**options)
-
-    @property
-    def _css(self) -> str:
-        return embedded() + _source("widget.css")  # a notebook has no file to take the font from
 
     def __init__(self, *, presets=(), name=None, **state):
         presets = tuple(presets)
@@ -235,13 +260,9 @@ class Widget(anywidget.AnyWidget):
                 raise ValueError(
                     f"{type(self).__name__} takes {', '.join(quantities)}; got also {', '.join(sorted(unknown))}"
                 )
-        self.name = self.kind if name is None else name
-        if not re.fullmatch(r"[A-Za-z][\w-]*", self.name, re.ASCII):
-            raise ValueError(
-                f"name must be letters, digits and hyphens, a letter first, for it is in links; got {name!r}"
-            )
         legend = _letters(self.shown)
         super().__init__(
+            name=self.kind if name is None else name,
             _quantities={key: trait.metadata["quantity"] for key, trait in quantities.items()},
             _formula=mathml(
                 [(formula.letter, formula.expression) for formula in self.shown],
@@ -296,14 +317,9 @@ class Widget(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **options):
         data, metadata = super()._repr_mimebundle_(**options)
         still = self._still()
-        state = json.dumps(self.get_state([*self._quantities, *_PAGE_STATE, *self.page_data])).replace("<", r"\u003c")
-        data["text/html"] = (
-            f'<div class="attention-widget-host" id="{html.escape(self.name)}" data-widget="{self.kind}" '
-            f'data-name="{html.escape(self.name)}"><div class="attention-widget still">{still}'
-            f"<p>{html.escape(self.describe())}</p>"
-            f'<div class="address" data-address="{html.escape(self.link())}"></div></div>'
-            f'<script type="application/json">{state}</script></div>'
-        )
+        address = f'<div class="address" data-address="{html.escape(self.link())}"></div>'
+        shown = f"{still}<p>{html.escape(self.describe())}</p>{address}"
+        data["text/html"] = self._host(shown, [*self._quantities, *_PAGE_STATE, *self.page_data])
         data["image/svg+xml"] = still
         data[RECORD_TYPE] = [{"kind": "widget", "id": self.kind, "name": self.name}]
         data["text/plain"] = f"{self.title}. {self.describe()}"
@@ -336,8 +352,14 @@ def by_key(numbers) -> str:
 
 
 def widget_classes() -> dict[str, type[Widget]]:
-    """Every widget of the book, by its kind."""
+    """Every picture of the book, by its kind."""
     return {cls.kind: cls for cls in Widget.__subclasses__() if cls.__module__.startswith(f"{__package__}.")}
+
+
+def live_classes() -> dict[str, type[Live]]:
+    """Everything of the book that lives, by its kind: the pictures, and what else has a script."""
+    others = [cls for cls in Live.__subclasses__() if cls is not Widget and cls.__module__.startswith(f"{__package__}.")]
+    return widget_classes() | {cls.kind: cls for cls in others}
 
 
 def static_files() -> dict[str, str]:
@@ -346,7 +368,7 @@ def static_files() -> dict[str, str]:
     Plain scripts, not modules or JSON: browsers load neither from a disk, where a lecturer's copy of the site may be.
     """
     frame = '(() => {{\n"use strict";\n{script}\nawaken("{kind}", render);\n}})();\n'
-    scripts = {kind: _script(kind, cls.laws) for kind, cls in widget_classes().items()}
+    scripts = {kind: _script(kind, cls.laws) for kind, cls in live_classes().items()}
     files = {f"{kind}.js": frame.format(script=script, kind=kind) for kind, script in scripts.items()}
     for kind, cls in widget_classes().items():
         if cls.data_file:

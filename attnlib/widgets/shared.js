@@ -635,7 +635,7 @@ export function awaken(kind, render) {
   for (const el of document.querySelectorAll(`[data-widget="${kind}"]`)) {
     if (el.model) continue;
     const model = new PageModel(JSON.parse(el.querySelector("script[type='application/json']").textContent));
-    const quantities = model.get("_quantities");
+    const quantities = model.get("_quantities") ?? {};
     const { name } = el.dataset;
     const state = () => Object.fromEntries(Object.keys(quantities).map((key) => [key, model.get(key)]));
     const set = (changes) => {

@@ -1,0 +1,312 @@
+// Your turn: a proof that the reader writes, line by line. The prover is Python's: on a page in a worker, once the
+// reader starts it; in a notebook beside the kernel.
+import { html, OWN_KEYS, toFragment } from "./shared.js";
+
+const SOURCE = document.currentScript?.src; // of a page; a notebook has no file
+const PATIENCE = 20_000; // milliseconds that a check may take
+const MEMORY = 450e6; // bytes after which the worker is ended, for the next check to start a fresh one
+const TOO_LARGE = "Too large a step for the prover: try a smaller one.";
+
+/** The worker of a page, one for all its exercises: it is started by the first that asks, and again once it was ended. */
+class PageProver {
+  constructor() {
+    this.waiting = new Map();
+    this.watchers = new Set();
+    this.asked = 0;
+    addEventListener("pagehide", () => this.stop());
+  }
+  /** Starts the worker, if none runs; settled when it is ready. */
+  start() {
+    return (this.ready ??= new Promise((resolve, reject) => {
+      try {
+        this.worker = new Worker(new URL("../prover/worker.js", SOURCE), { type: "module" });
+      } catch (error) {
+        return reject(error);
+      }
+      this.worker.onerror = (event) => {
+        event.preventDefault();
+        reject(new Error(event.message ?? "its files did not load"));
+        this.stop();
+      };
+      this.worker.onmessage = ({ data }) => {
+        if (data.total) for (const watcher of this.watchers) watcher(data);
+        else if (data.ready) resolve();
+        else if (data.id === undefined) this.worker.onerror(new ErrorEvent("error", { message: data.failed }));
+        else this.settle(data);
+      };
+    }));
+  }
+  settle({ id, answer, failed, memory }) {
+    const { resolve, timer } = this.waiting.get(id) ?? {};
+    clearTimeout(timer);
+    this.waiting.delete(id);
+    resolve?.(failed ? { verdict: "undecided", words: `The prover failed on this line: ${failed}` } : JSON.parse(answer));
+    if (failed || memory > MEMORY) this.stop();
+  }
+  async ask(request) {
+    await this.start();
+    const id = ++this.asked;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.stop(), PATIENCE);
+      this.waiting.set(id, { resolve, timer });
+      this.worker.postMessage(JSON.stringify({ ...request, id }));
+    });
+  }
+  stop() {
+    this.worker?.terminate();
+    this.worker = this.ready = undefined;
+    for (const { resolve, timer } of this.waiting.values()) {
+      clearTimeout(timer);
+      resolve({ verdict: "undecided", words: TOO_LARGE });
+    }
+    this.waiting.clear();
+  }
+}
+
+/** The process beside a kernel, with the same interface. */
+class KernelProver {
+  constructor(model) {
+    this.model = model;
+    this.waiting = new Map();
+    this.hear = (answer) => {
+      this.waiting.get(answer.id)?.(answer);
+      this.waiting.delete(answer.id);
+    };
+    model.on("msg:custom", this.hear);
+  }
+  ask({ exercise, ...request }) {
+    const id = `${Math.random()}`;
+    return new Promise((resolve) => {
+      this.waiting.set(id, resolve);
+      this.model.send({ ...request, id });
+    });
+  }
+}
+
+/** What the reader left here: kept in this browser alone. */
+const drafts = (name) => {
+  const key = `turn ${location.pathname} ${name}`;
+  return {
+    read() {
+      try {
+        const { lines, text } = JSON.parse(localStorage.getItem(key));
+        return { lines: lines.map(String), text: String(text) };
+      } catch {
+        return { lines: [], text: "" }; // nothing was kept, or nothing that can be read
+      }
+    },
+    write(draft) {
+      try {
+        localStorage.setItem(key, JSON.stringify(draft));
+      } catch {
+        // where nothing may be kept, the lines live as long as the page
+      }
+    },
+  };
+};
+
+function row(mathml, ...words) {
+  const formula = html("td", { class: "formula" });
+  formula.innerHTML = mathml;
+  return html("tr", {}, formula, html("td", { class: "reason" }, ...words));
+}
+const button = (label, act, attributes = {}) => {
+  const made = html("button", { type: "button", ...OWN_KEYS, ...attributes }, label);
+  made.addEventListener("click", act);
+  return made;
+};
+
+export function render({ model, el }) {
+  const name = el.dataset.name ?? "";
+  const [exercise, book] = [model.get("_exercise"), model.get("_book")];
+  const draft = drafts(name);
+  const prover = model.send ? new KernelProver(model) : (globalThis.attentionProver ??= new PageProver());
+  let lines = []; // { text, mathml, words }
+  let reached = 0;
+  let hints = 0;
+
+  const solution = el.querySelector("details");
+  const root = html("div", { class: "attention-widget live turn", role: "group", "aria-label": "Your turn" });
+  const table = html("table", { class: "derivation", role: "presentation" });
+  const field = html("input", {
+    type: "text",
+    ...OWN_KEYS,
+    "aria-label": "Next line",
+    placeholder: "the next line",
+    autocomplete: "off",
+    autocapitalize: "none",
+    autocorrect: "off",
+    spellcheck: "false",
+    enterkeyhint: "go",
+  });
+  const preview = html("div", { class: "preview" });
+  const status = html("p", { class: "status", role: "status" });
+  const more = html("div", { class: "hint", role: "status" });
+  const checking = html("button", { type: "submit", ...OWN_KEYS }, "Check");
+  const form = html("form", {}, field, checking);
+  const names = html("div", { class: "names", role: "group", "aria-label": "What may be typed" });
+  for (const [text, says] of model.get("_names"))
+    names.append(button(html("code", {}, text.trim()), () => insert(text), says ? { title: says, "aria-label": `${text.trim()}: ${says}` } : {}));
+  const undo = button("Undo", () => {
+    lines.pop();
+    settle("The last line is gone.");
+  });
+  const again = button("Start again", () => {
+    lines = [];
+    settle("All lines are gone.");
+  });
+  const hint = button("Hint", help);
+  const actions = html("div", { class: "actions" }, hint, undo, again);
+  const work = html("div", { class: "work" }, form, preview, status, names, actions, more);
+  const start = html("div", { class: "start" });
+  root.append(table, ...(model.send ? [] : [start]), work, ...(solution ? [solution] : []));
+  el.replaceChildren(root);
+
+  const insert = (text) => {
+    const { selectionStart: from, selectionEnd: to, value } = field;
+    field.setRangeText(text, from, to, "end");
+    field.focus();
+    if (field.value !== value) look();
+  };
+  const keep = () => draft.write({ lines: lines.map(({ text }) => text), text: field.value });
+  const done = () => lines.at(-1)?.done;
+  function show() {
+    const finished = done();
+    table.replaceChildren(
+      row(book[0].mathml, "start"),
+      ...lines.map(({ mathml, nearer, done: last }) =>
+        row(mathml, html("span", { class: "proved" }, "✓ proved"), last ? " goal" : nearer ? "" : " not nearer"),
+      ),
+      ...(finished ? [] : [row(book.at(-1).mathml, "goal")]),
+    );
+    form.hidden = preview.hidden = names.hidden = hint.hidden = finished;
+    undo.disabled = again.disabled = !lines.length;
+  }
+  /** After lines were taken away. */
+  function settle(words) {
+    reached = Math.max(0, ...lines.map((line) => line.reached));
+    hints = 0;
+    more.replaceChildren();
+    say(words);
+    show();
+    share();
+    field.focus();
+  }
+  function share() {
+    keep();
+    if (!model.send) return;
+    model.set("lines", lines.map(({ text }) => text));
+    model.save_changes();
+  }
+  const say = (...words) => status.replaceChildren(...words);
+
+  let looked = 0;
+  async function look() {
+    keep();
+    const turn = ++looked;
+    const text = field.value;
+    if (!text.trim()) return preview.replaceChildren();
+    const answer = await prover.ask({ do: "preview", exercise, text });
+    if (turn === looked) explain(answer, text);
+  }
+  /** The line as it is read, or what is wrong with it at its place. */
+  function explain({ mathml, words, start: from, end: to }, text) {
+    if (mathml) return (preview.innerHTML = mathml);
+    const wrong = html("mark", {}, text.slice(from, to) || " ");
+    preview.replaceChildren(html("code", {}, text.slice(0, from), wrong, text.slice(to)), html("p", {}, words ?? TOO_LARGE));
+  }
+  field.addEventListener("input", look);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const text = field.value;
+    if (checking.getAttribute("aria-disabled") === "true") return;
+    checking.setAttribute("aria-disabled", "true");
+    say("…");
+    const answer = await prover.ask({ do: "check", exercise, lines: lines.map((line) => line.text), text });
+    checking.removeAttribute("aria-disabled");
+    root.dispatchEvent(new CustomEvent("answered", { detail: answer }));
+    say(answer.words, ...shown(answer.state));
+    if (answer.verdict === "unreadable") return explain(answer, text);
+    if (answer.verdict !== "proved") return;
+    looked++;
+    lines.push({ text, ...answer });
+    reached = answer.reached;
+    hints = 0;
+    more.replaceChildren();
+    field.value = "";
+    preview.replaceChildren();
+    show();
+    share();
+    if (answer.done) again.focus();
+  });
+
+  /** What shows a refutation's numbers in the chapter's picture. */
+  function shown(state) {
+    const [picture] = model.get("_picture");
+    if (!state || !picture) return [];
+    const words = "See these numbers in the picture";
+    return [" ", model.send ? button(words, () => model.send({ do: "show", state })) : html("a", { href: toFragment(picture, state) }, words)];
+  }
+  function help() {
+    const next = book[Math.min(reached + 1, book.length - 1)];
+    hints = Math.min(2, hints + 1);
+    more.replaceChildren(html("p", {}, `Next: ${next.reason}.`));
+    if (hints < 2) return (hint.textContent = "Show the step");
+    hint.textContent = "Hint";
+    const step = html("p");
+    step.innerHTML = next.mathml;
+    more.append(step, html("p", {}, "Typed: ", html("code", {}, next.text)));
+  }
+
+  /** Proves again what the reader had proved before. */
+  async function replay(kept) {
+    for (const text of kept.lines) {
+      const answer = await prover.ask({ do: "check", exercise, lines: lines.map((line) => line.text), text });
+      if (answer.verdict !== "proved") break;
+      lines.push({ text, ...answer });
+    }
+    reached = Math.max(0, ...lines.map((line) => line.reached));
+    field.value = kept.text;
+    if (lines.length) say(`Your ${lines.length === 1 ? "line was" : `${lines.length} lines were`} kept in this browser, and proved again.`);
+    show();
+    if (kept.text) look();
+  }
+  const kept = draft.read();
+  show();
+  if (model.send) {
+    if (kept.lines.length || kept.text) replay(kept);
+    return () => model.off("msg:custom", prover.hear);
+  }
+
+  // On a page the prover comes when it is asked for.
+  work.hidden = true;
+  const size = el.dataset.prover;
+  if (location.protocol === "file:")
+    start.append(html("p", {}, "A browser runs the prover only for a page from a server: in a copy of the book, run ", html("code", {}, "make serve"), "."));
+  else if (!size) start.append(html("p", {}, "This copy of the site was built without the prover, for which the build needs npm and a network."));
+  else {
+    const bar = html("progress", { max: 1, value: 0, hidden: "", "aria-label": "The prover is loading" });
+    const words = html("span", {}, `The prover is ${size}, loaded once and kept by your browser; nothing that you type leaves it.`);
+    const watch = ({ loaded, total }) => (bar.value = loaded / total);
+    const begin = button(kept.lines.length || kept.text ? "Go on" : "Start", async () => {
+      begin.disabled = true;
+      bar.hidden = false;
+      words.textContent = "The prover is loading.";
+      prover.watchers.add(watch);
+      try {
+        await prover.start();
+        start.remove();
+        work.hidden = false;
+        await replay(kept);
+        field.focus({ preventScroll: true });
+      } catch (error) {
+        begin.disabled = false;
+        bar.hidden = true;
+        words.textContent = `The prover did not start: ${error.message}.`;
+      }
+      prover.watchers.delete(watch);
+    });
+    words.setAttribute("role", "status");
+    start.append(begin, " ", bar, " ", words);
+  }
+}
