@@ -713,7 +713,7 @@ class _Typesetter:
         return f"<msup>{self.set(node.parts[0])}{self.set(node.parts[1], bare=True)}</msup>"
 
     def _function(self, node):
-        inner = "<mo>,</mo>".join(map(self.set, node.parts))
+        inner = ("" if node.name == "delta" else "<mo>,</mo>").join(map(self.set, node.parts))
         if node.name == "exp":
             return f"<msup><mi>e</mi><mrow>{inner}</mrow></msup>"
         if node.name == "sqrt":
@@ -749,6 +749,9 @@ class _Typesetter:
 # --- sympy's expressions in the reader's language --------------------------------------------------------------------
 
 
+_OPEN = (sp.Sum, sp.Product, sp.Derivative)
+
+
 class _Writer(PositiveFirst, StrPrinter):
     """Writes an expression so that `parse` reads it again."""
 
@@ -761,7 +764,7 @@ class _Writer(PositiveFirst, StrPrinter):
     def parenthesize(self, item, level, strict=False):
         if isinstance(item, sp.UnevaluatedExpr):
             return self._print(item)
-        if isinstance(item, sp.Sum | sp.Product | sp.Derivative):
+        if isinstance(item, _OPEN):
             return f"({self._print(item)})"
         return super().parenthesize(item, level, strict)
 
@@ -770,14 +773,17 @@ class _Writer(PositiveFirst, StrPrinter):
 
     def _print_Mul(self, expr):
         negative, above, below = factors(expr)
-        text = self._side(above)
+        text = self._side(above, last=not below)
         if below:
-            under = self._side(below)
+            under = self._side(below, last=len(below) == 1)
             text = f"{text}/{under}" if len(below) == 1 else f"{text}/({under})"
         return f"-{text}" if negative else text
 
-    def _side(self, parts):
-        return "*".join(self.parenthesize(part, PRECEDENCE["Mul"]) for part in parts)
+    def _side(self, parts, last):
+        texts = [self.parenthesize(part, PRECEDENCE["Mul"]) for part in parts]
+        if last and isinstance(parts[-1], _OPEN):
+            texts[-1] = self._print(parts[-1])  # an operator takes what follows, and nothing does
+        return "*".join(texts)
 
     def _print_Indexed(self, expr):
         return self._below(spelled(expr.base), expr.indices)
@@ -842,7 +848,7 @@ def written(expr: sp.Basic, letters: Letters) -> str:
     >>> weight = Weight(i, alpha)
     >>> expr = weight * (u[i] - over_keys(Weight(j, alpha) * u[j])) / tau
     >>> written(expr, Letters.of(expr))
-    'w_i*(u_i - (sum_j w_j*u_j))/tau'
+    'w_i*(u_i - sum_j w_j*u_j)/tau'
     """
     return re.sub(r"\*\*", "^", _Writer(letters).doprint(_renamed(expr, letters)))
 

@@ -180,7 +180,7 @@ def preview(exercise: Exercise, text: str) -> dict:
 
 
 def _unreadable(error: Unreadable) -> dict:
-    return {"verdict": "unreadable", "words": f"{error}".rstrip("?") + ("?" if str(error).endswith("?") else "."), "start": error.start, "end": error.end}
+    return {"verdict": "unreadable", "words": _sentence(str(error)), "start": error.start, "end": error.end}
 
 
 def _read(exercise: Exercise, text: str):
@@ -253,8 +253,8 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
     }
 
 
-def _sentence(why: str) -> str:
-    return f"{why[0].upper()}{why[1:]}."
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:] + "." * (words[-1] not in ".?")
 
 
 def _both(last, line, answer):

@@ -78,6 +78,7 @@ class KernelProver {
     const id = `${Math.random()}`;
     return new Promise((resolve) => {
       this.waiting.set(id, resolve);
+      setTimeout(() => this.hear({ id, verdict: "undecided", words: "The kernel does not answer." }), 2 * PATIENCE);
       this.model.send({ ...request, id });
     });
   }
@@ -105,10 +106,10 @@ const drafts = (name) => {
   };
 };
 
-function row(mathml, ...words) {
+function row(sign, mathml, ...words) {
   const formula = html("td", { class: "formula" });
   formula.innerHTML = mathml;
-  return html("tr", {}, formula, html("td", { class: "reason" }, ...words));
+  return html("tr", {}, html("td", { class: "left" }, sign), formula, html("td", { class: "reason" }, ...words));
 }
 const button = (label, act, attributes = {}) => {
   const made = html("button", { type: "button", ...OWN_KEYS, ...attributes }, label);
@@ -118,7 +119,7 @@ const button = (label, act, attributes = {}) => {
 
 export function render({ model, el }) {
   const name = el.dataset.name ?? "";
-  const [exercise, book] = [model.get("_exercise"), model.get("_book")];
+  const [exercise, book, sign] = ["_exercise", "_book", "_sign"].map((key) => model.get(key));
   const draft = drafts(name);
   const prover = model.send ? new KernelProver(model) : (globalThis.attentionProver ??= new PageProver());
   let lines = []; // { text, mathml, words }
@@ -173,11 +174,11 @@ export function render({ model, el }) {
   function show() {
     const finished = done();
     table.replaceChildren(
-      row(book[0].mathml, "start"),
+      row("", book[0].mathml, "start"),
       ...lines.map(({ mathml, nearer, done: last }) =>
-        row(mathml, html("span", { class: "proved" }, "✓ proved"), last ? " goal" : nearer ? "" : " not nearer"),
+        row(sign, mathml, html("span", { class: "proved" }, "✓ proved"), last ? " goal" : nearer ? "" : " not nearer"),
       ),
-      ...(finished ? [] : [row(book.at(-1).mathml, "goal")]),
+      ...(finished ? [] : [row(sign, book.at(-1).mathml, "goal")]),
     );
     form.hidden = preview.hidden = names.hidden = hint.hidden = finished;
     undo.disabled = again.disabled = !lines.length;

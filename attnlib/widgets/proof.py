@@ -63,7 +63,8 @@ class YourTurn(Live):
     _exercise = traitlets.Dict().tag(sync=True)  # what the prover needs of it
     _book = traitlets.List().tag(sync=True)  # the book's lines: as they are typed, as they look, and why
     _names = traitlets.List().tag(sync=True)  # what may be typed: the text, and what it means
-    _picture = traitlets.List().tag(sync=True)  # the name of the picture that shows numbers, and its first state
+    _sign = traitlets.Unicode().tag(sync=True)  # between a line and the next
+    _picture = traitlets.List().tag(sync=True)  # the name of the picture that shows numbers, if there is one
 
     def __init__(self, name: str, proof: Derivation, *, shown: Widget | None = None, inputs=None, means=None):
         steps = tuple(step for step, _reason in proof.lines)
@@ -83,6 +84,7 @@ class YourTurn(Live):
             _exercise=packed,
             _book=book,
             _names=_typed(self.exercise, means or {}),
+            _sign="⟺" if self.exercise.is_about_equations else "=",
             _picture=[shown.name] if shown else [],
         )
         self.on_msg(self._hear)
@@ -105,18 +107,21 @@ class YourTurn(Live):
     def _repr_mimebundle_(self, **options):
         data, metadata = super()._repr_mimebundle_(**options)
         start, goal = self._book[0], self._book[-1]
-        given = _table([(start["mathml"], "start"), (goal["mathml"], "goal")])
-        proof = _table([(line["mathml"], html.escape(line["reason"])) for line in self._book])
+        given = self._table([(start["mathml"], "start"), (goal["mathml"], "goal")])
+        proof = self._table([(line["mathml"], html.escape(line["reason"])) for line in self._book])
         solution = f"<details><summary>The book’s proof</summary>{proof}</details>"
-        data["text/html"] = self._host(given + solution, ["lines", "_exercise", "_book", "_names", "_picture"])
+        data["text/html"] = self._host(given + solution, ["lines", "_exercise", "_book", "_names", "_picture", "_sign"])
         data[RECORD_TYPE] = [{"kind": "turn", "id": self.name}]
         data["text/plain"] = f"Your turn: from {start['text']} to {goal['text']}."
         return data, metadata
 
-
-def _table(rows) -> str:
-    cells = "".join(f'<tr><td class="formula">{formula}</td><td class="reason">{words}</td></tr>' for formula, words in rows)
-    return f'<table class="derivation" role="presentation">{cells}</table>'
+    def _table(self, rows) -> str:
+        cells = "".join(
+            f'<tr><td class="left">{self._sign if number else ""}</td><td class="formula">{formula}</td>'
+            f'<td class="reason">{words}</td></tr>'
+            for number, (formula, words) in enumerate(rows)
+        )
+        return f'<table class="derivation" role="presentation">{cells}</table>'
 
 
 def _shown(picture: Widget, inputs: dict) -> Shown:
