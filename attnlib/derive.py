@@ -20,7 +20,9 @@ from attnlib.formulas import Formula, Weight
 from attnlib.printing import latex
 from attnlib.proof import Index, NotProved, Proved, check_equal, check_follows, is_positive, prove
 from attnlib.sources import source, statement
+from attnlib.turn import Exercise
 
+LINES_TYPE = "application/vnd.attention-derived.lines+json"  # of a cell's output: its proofs as a reader would type them
 RECORD_TYPE = "application/vnd.attention-derived.record+json"  # of a cell's output: a list of what its rows prove
 DISPLAY = r"\displaystyle "
 LEFT = 'style="text-align: left"'  # JupyterLab sets tables to the right
@@ -161,6 +163,7 @@ class Derivation:
         _check_letters(start)
         self._last: sp.Basic | None = start
         self.lines: list[tuple[sp.Basic, str]] = [(start, reason)]  # what is shown line by line, and why
+        self._proofs = [self.lines]
         self._rows: list[Row] = []
         if isinstance(start, sp.Eq):
             sides = latex(start.lhs), f"= {latex(start.rhs)}"
@@ -266,7 +269,8 @@ class Derivation:
 
     def _repr_mimebundle_(self, **_options) -> dict:
         records = [record for row in self._rows for record in row.records()]
-        return {RECORD_TYPE: records} if records else {}
+        proofs = [Exercise(tuple(step for step, _ in lines)).packed() for lines in self._proofs if len(lines) > 1]
+        return {kind: found for kind, found in ((RECORD_TYPE, records), (LINES_TYPE, proofs)) if found}
 
     def _repr_latex_(self) -> str:
         rows = (rf"{row.left} &{row.right} && \text{{{row.reason}}}" for row in self._rows)
@@ -306,6 +310,7 @@ def together(*derivations: Derivation) -> Derivation:
     table = copy.copy(derivations[0])
     table._last = None
     table._rows = [row for derivation in derivations for row in derivation._rows]
+    table._proofs = [lines for derivation in derivations for lines in derivation._proofs]
     return table
 
 

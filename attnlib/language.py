@@ -78,7 +78,7 @@ def spelled(symbol) -> str:
     >>> spelled(alpha), spelled(sp.Symbol("μ̂")), spelled(sp.Symbol("c'"))
     ('alpha', 'muhat', 'cprime')
     """
-    text = str(getattr(symbol, "label", symbol)).replace("'", "prime").replace("ℓ", "ell").replace("\u0302", "hat")
+    text = str(getattr(symbol, "label", getattr(symbol, "name", symbol))).replace("'", "prime").replace("ℓ", "ell").replace("\u0302", "hat")
     return "".join(_latin(sign) for sign in text)
 
 
@@ -223,6 +223,7 @@ class _Reader:
         if len(text) > LONGEST:
             raise Unreadable(f"a line has at most {LONGEST} signs; this one has {len(text)}", LONGEST, len(text))
         self.tokens, self.at, self.depth, self.letters = _tokens(text), 0, 0, letters
+        self.bound: list[str] = []  # the indices of the sums around
 
     @property
     def next(self) -> _Token:
@@ -305,7 +306,10 @@ class _Reader:
             if not self.take("_"):
                 self.fail(f"{name} needs an index, such as {name}_j", token)
             limits = self.range(name)
-            return self.node(name, "", (*limits, self.body()), token.start)
+            self.bound.append(limits[0].name)
+            node = self.node(name, "", (*limits, self.body()), token.start)
+            self.bound.pop()
+            return node
         if token.text == "d":
             return self.derivative(token)
         return None
@@ -325,11 +329,12 @@ class _Reader:
             self.fail(f"{name}_ needs an index, such as {name}_j")
         self.at += 1
         limits = [self.node("letter", index.text, (), index.start)]
-        if not bracket:
-            return tuple(limits)
-        if self.take("="):
-            limits.append(self.sum())
-        self.close(bracket)
+        if bracket:
+            if self.take("="):
+                limits.append(self.sum())
+            self.close(bracket)
+        if len(limits) == 1 and not isinstance(self.letters.scalars.get(index.text), Index):
+            self.fail(f"{index.text} has no range; type one: {name}_({index.text}=1)^n", index)
         if len(limits) == 2:
             if not self.take("^", "**"):
                 self.fail(f"where the {name} ends is missing: {name}_({index.text}=1)^n")
@@ -419,7 +424,7 @@ class _Reader:
             return self.node("letter", joined, (), token.start)
         if name in letters.arrays and (self.next.text in ("_", "[")):
             return self.indexed(name, token)
-        if name in letters.scalars:
+        if name in letters.scalars or name in self.bound:
             if self.next.text == "_":
                 self.fail(f"{name} has no index", token)
             return self.node("letter", name, (), token.start)
@@ -439,7 +444,7 @@ class _Reader:
             return self.node("function", "exp", (self.argument(),), token.start)
         if name == "pi":
             return self.node("number", "pi", (), token.start)
-        near = difflib.get_close_matches(name, letters.names(), 1, 0.5)
+        near = difflib.get_close_matches(name, letters.names(), 1) if len(name) > 2 else []
         self.fail(f"“{name}” is no letter of this exercise" + (f"; is {near[0]} meant?" if near else ""), token)
         raise AssertionError
 
@@ -457,8 +462,8 @@ class _Reader:
     def letters_below(self) -> list[Node]:
         """What stands below a letter without a bracket: a number, a letter, or letters side by side as in k_ic."""
         token = self.next
-        if token.kind == "name" and token.text not in self.letters.scalars:
-            known = [one for one in token.text if one in self.letters.scalars]
+        if token.kind == "name" and token.text not in (*self.letters.scalars, *self.bound):
+            known = [one for one in token.text if one in (*self.letters.scalars, *self.bound)]
             if len(known) == len(token.text) > 1:
                 self.at += 1
                 return [Node("letter", one, (), token.start, token.end) for one in token.text]
@@ -553,17 +558,15 @@ class _Builder:
             symbol = sp.Symbol(index.name, integer=True, **assumed)
             if known is not None and (first, last) == (known.first, known.last):
                 symbol = known
-        elif isinstance(known, Index):
-            symbol, first, last = known, known.first, known.last
         else:
-            _fail(index, f"{index.name} has no range; type one: {node.kind}_({index.name}=1)^n")
+            symbol, first, last = known, known.first, known.last
         return _OPERATORS[node.kind][0](self.build(body, bound | {index.name: symbol}), (symbol, first, last))
 
     _prod = _sum
 
     def _derivative(self, node, bound):
         by, body = self.all(node.parts, bound)
-        if not isinstance(by, sp.Symbol | sp.Indexed) or by.is_integer and by.is_Symbol and by.name in bound:
+        if not isinstance(by, sp.Symbol | sp.Indexed) or isinstance(by, Index) or by in bound.values():
             _fail(node.parts[0], "a derivative is taken by a letter")
         return sp.Derivative(body, (by, int(node.name)))
 

@@ -15,9 +15,9 @@ from functools import lru_cache
 import sympy as sp
 
 from attnlib.formulas import Weight
-from attnlib.language import Letters, Unreadable, parse, spelled, written
+from attnlib.language import Letters, Line, Unreadable, parse, spelled, written
 from attnlib.printing import letter
-from attnlib.proof import Index, Proved, Refuted, Undecided, follows, prove, smallest
+from attnlib.proof import Answer, Index, Refuted, Undecided, follows, prove, smallest
 
 _ASSUMED = ("integer", "positive", "nonnegative", "negative", "real")
 _BYTES = 2**30  # that the process of a kernel may take
@@ -183,7 +183,7 @@ def _unreadable(error: Unreadable) -> dict:
     return {"verdict": "unreadable", "words": _sentence(str(error)), "start": error.start, "end": error.end}
 
 
-def _read(exercise: Exercise, text: str):
+def _read(exercise: Exercise, text: str) -> Line:
     line = parse(text, exercise.letters)
     if exercise.is_about_equations and line.left is None:
         raise Unreadable("this proof is about an equation: a line of it has two sides and a = between them", 0, len(text))
@@ -220,16 +220,11 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
     except Unreadable as error:
         return _unreadable(error)
     earlier = [exercise.steps[0], *(_basic(parse(one, exercise.letters)) for one in lines)]
-    new, last = _basic(line), earlier[-1]
-    if exercise.is_about_equations:
-        answer = follows(last, new)
-    else:
-        answer = prove(last, line.right)
-        if line.left is not None:
-            answer, new = _both(last, line, answer), line.right
+    last, new = earlier[-1], _basic(line) if exercise.is_about_equations else line.right
+    answer = judge(last, line)
     forms = [form(one) for one in earlier]
     if isinstance(answer, Refuted):
-        return _refuted(exercise, answer, last, new)
+        return _refuted(exercise, answer, new)
     if isinstance(answer, Undecided):
         why = answer.reason if exercise.is_about_equations else ""
         return {"verdict": "undecided", "words": UNDECIDED + f" ({_sentence(why)})" * bool(why)}
@@ -257,36 +252,37 @@ def _sentence(words: str) -> str:
     return words[0].upper() + words[1:] + "." * (words[-1] not in ".?")
 
 
-def _both(last, line, answer):
-    """Of a line with two sides, both must follow: what it refutes, or leaves open, comes first."""
-    first = prove(last, line.left)
-    return first if not isinstance(first, Proved) else answer
+def judge(last: sp.Basic, line: Line) -> Answer:
+    """Whether a line follows from the last one: for an equation, whether both hold in the same places.
+
+    Of a line with two sides that follows an expression, both must be equal to it.
+    """
+    if isinstance(last, sp.Eq):
+        return follows(last, _basic(line))
+    sides = [prove(last, side) for side in (line.left, line.right) if side is not None]
+    return next((answer for kind in (Refuted, Undecided) for answer in sides if isinstance(answer, kind)), sides[-1])
 
 
-def _refuted(exercise, answer, last, new) -> dict:
-    counts = (1, 2, 3, 5)
-    if not exercise.is_about_equations:
-        keys = (exercise.shown.keys,) if exercise.shown else ()
-        answer = smallest(answer.left, answer.right, keys=(*keys, *counts)) or answer
-        left, right = (_digits(value, other) for value, other in _pairs(answer.right_value, answer.left_value))
-        says = f"your line gives {left}, the line before {right}"
-    else:
-        left, right = (_digits(value, other) for value, other in _pairs(answer.left_value, answer.right_value))
+def _refuted(exercise, answer, new) -> dict:
+    if exercise.is_about_equations:
+        left, right = _digits(answer.left_value, answer.right_value)
         if answer.left == new.lhs:
             says = f"the line before holds, and the sides of yours are {left} and {right}"
         else:
             says = f"your line holds, and the sides of the line before are {left} and {right}"
+    else:
+        keys = (exercise.shown.keys,) if exercise.shown else ()
+        answer = smallest(answer.left, answer.right, keys=(*keys, 1, 2, 3, 5)) or answer
+        last, yours = _digits(answer.left_value, answer.right_value)
+        says = f"your line gives {yours}, the line before {last}"
     return {"verdict": "refuted", "words": f"Refuted: {_where(answer.values)}{says}.", "state": _state(exercise, answer)}
 
 
-def _pairs(first, second):
-    return ((first, second), (second, first))
-
-
-def _digits(value, other) -> str:
-    """A number to as many digits as tell it from another."""
-    texts = ((f"{float(value):.{digits}g}", f"{float(other):.{digits}g}") for digits in range(4, 17))
-    return next((text for text, compared in texts if text != compared), f"{value}").replace("-", "−")
+def _digits(*values) -> list[str]:
+    """Two numbers to as many digits as tell them apart."""
+    texts = ([f"{float(value):.{digits}g}" for value in values] for digits in range(4, 17))
+    apart = next((pair for pair in texts if len(set(pair)) == 2), list(map(str, values)))
+    return [text.replace("-", "−") for text in apart]
 
 
 def _where(values: dict) -> str:
