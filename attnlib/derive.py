@@ -22,7 +22,9 @@ from attnlib.proof import Index, NotProved, Proved, check_equal, check_follows, 
 from attnlib.sources import source, statement
 from attnlib.turn import Exercise
 
-LINES_TYPE = "application/vnd.attention-derived.lines+json"  # of a cell's output: its proofs as a reader would type them
+LINES_TYPE = (
+    "application/vnd.attention-derived.lines+json"  # of a cell's output: its proofs as a reader would type them
+)
 RECORD_TYPE = "application/vnd.attention-derived.record+json"  # of a cell's output: a list of what its rows prove
 DISPLAY = r"\displaystyle "
 LEFT = 'style="text-align: left"'  # JupyterLab sets tables to the right

@@ -56,7 +56,9 @@ _OPERATORS = {"sum": (sp.Sum, "∑"), "prod": (sp.Product, "∏")}
 _ALSO = {"ln": "log", "product": "prod"}
 _SIGNS = {"−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∕": "/", "⁄": "/", "÷": "/", "{": "(", "}": ")"}
 _SIGNS |= {"∑": " sum", "∏": " prod", "∂": " d ", "√": " sqrt", "¹": "^1", "²": "^2", "³": "^3", "½": "(1/2)"}
-_TOKEN = re.compile(r" *(?:(?P<number>\d+(?:\.\d+)?|\.\d+)|(?P<name>[A-Za-z][A-Za-z0-9]*)|(?P<sign>\*\*|[-+*/^_=,()[\]]))")
+_TOKEN = re.compile(
+    r" *(?:(?P<number>\d+(?:\.\d+)?|\.\d+)|(?P<name>[A-Za-z][A-Za-z0-9]*)|(?P<sign>\*\*|[-+*/^_=,()[\]]))"
+)
 
 
 class Unreadable(ValueError):
@@ -78,7 +80,12 @@ def spelled(symbol) -> str:
     >>> spelled(alpha), spelled(sp.Symbol("μ̂")), spelled(sp.Symbol("c'"))
     ('alpha', 'muhat', 'cprime')
     """
-    text = str(getattr(symbol, "label", getattr(symbol, "name", symbol))).replace("'", "prime").replace("ℓ", "ell").replace("\u0302", "hat")
+    text = (
+        str(getattr(symbol, "label", getattr(symbol, "name", symbol)))
+        .replace("'", "prime")
+        .replace("ℓ", "ell")
+        .replace("\u0302", "hat")
+    )
     return "".join(_latin(sign) for sign in text)
 
 
@@ -449,14 +456,8 @@ class _Reader:
         raise AssertionError
 
     def indexed(self, name: str, token: _Token) -> Node:
-        if opening := self.take("["):
-            parts = self.several(opening)
-        else:
-            self.take("_")
-            if opening := self.take("("):
-                parts = self.several(opening)
-            else:
-                parts = self.letters_below()
+        opening = self.take("[") or (self.take("_") and self.take("("))
+        parts = self.several(opening) if opening else self.letters_below()
         return self.node("indexed", name, parts, token.start)
 
     def letters_below(self) -> list[Node]:
@@ -612,7 +613,7 @@ class Line:
         """The line as MathML, as it was typed: nothing is multiplied out, cancelled or put in order."""
         left, right = (node and _Typesetter(self.letters).set(node) for node in self.typed)
         row = right if left is None else f"{left}<mo>=</mo>{right}"
-        return f"<math><mstyle displaystyle=\"true\"><mrow>{row}</mrow></mstyle></math>"
+        return f'<math><mstyle displaystyle="true"><mrow>{row}</mrow></mstyle></math>'
 
 
 def parse(text: str, letters: Letters) -> Line:
@@ -648,19 +649,19 @@ def parse(text: str, letters: Letters) -> Line:
     builder = _Builder(letters)
     whole = Node("line", "", (), 0, len(text))
     sides = []
-    for node in typed:
+    for node in filter(None, typed):
         try:
-            side = node and builder.build(node, {})
+            side = builder.build(node, {})
         except (TypeError, ValueError, RecursionError) as error:
             if isinstance(error, Unreadable):
                 raise
             _fail(node, "this cannot be computed with")
-        if side is not None and side.has(sp.zoo, sp.nan, sp.oo, -sp.oo, sp.I):
+        if side.has(sp.zoo, sp.nan, sp.oo, -sp.oo, sp.I):
             _fail(node, "this is no real number")
-        if side is not None and _terms(side) > _TERMS:
+        if _terms(side) > _TERMS:
             _fail(whole, f"multiplied out, this line has more than {_TERMS} terms")
         sides.append(side)
-    return Line(sides[0], sides[1], typed, letters)
+    return Line(sides[0] if len(sides) > 1 else None, sides[-1], typed, letters)
 
 
 # --- The tree as it was typed, in MathML -----------------------------------------------------------------------------
@@ -698,7 +699,9 @@ class _Typesetter:
     def _plus(self, node):
         signs = [sign if number else sign.replace("+", "") for number, sign in enumerate(node.name)]
         signs = ["−" if sign == "-" else sign for sign in signs]
-        return "".join(f"<mo>{sign}</mo>" * bool(sign) + self.set(part) for sign, part in zip(signs, node.parts))
+        return "".join(
+            f"<mo>{sign}</mo>" * bool(sign) + self.set(part) for sign, part in zip(signs, node.parts, strict=True)
+        )
 
     def _times(self, node):
         row = ""

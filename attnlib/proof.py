@@ -926,8 +926,12 @@ class _Point:
     """Numbers for all that is free, drawn when first asked for, within declared ranges and assumptions."""
 
     def __init__(self, rng, sizes, numbers=()):
-        self.rng, self.sizes = rng, sizes
+        self.seed, self.sizes = rng.random(), sizes
         self.numbers, self.polynomials = dict(numbers), {}
+
+    def rng(self, symbol):
+        """Chance for one symbol, whatever was drawn before it: the order of terms is not the same in every process."""
+        return random.Random(f"{self.seed} {symbol}")
 
     def whole(self, symbol):
         """The value of a whole number: of one with a declared range, one within it."""
@@ -936,14 +940,14 @@ class _Point:
                 first, last = (self.spelled(end) for end in (symbol.first, symbol.last))
                 if not (first.is_Integer and last.is_Integer and first <= last):
                     raise _NoValue
-                number = self.rng.randint(int(first), int(last))
+                number = self.rng(symbol).randint(int(first), int(last))
             elif symbol.is_positive and symbol.name in self.sizes:
                 number = self.sizes[symbol.name]
             else:
                 fitting = [number for number in range(-3, 5) if _fits(sp.Integer(number), symbol)]
                 if not fitting:
                     raise _NoValue
-                number = self.rng.choice(fitting)
+                number = self.rng(symbol).choice(fitting)
             self.numbers[symbol] = sp.Integer(number)
         return self.numbers[symbol]
 
@@ -957,8 +961,9 @@ class _Point:
 
     def drawn(self, symbol):
         """A random value for a real symbol."""
-        size = sp.Float(self.rng.uniform(0.3, 2), 40)
-        below = symbol.is_negative or (not symbol.is_nonnegative and self.rng.random() < 0.5)
+        rng = self.rng(symbol)
+        size = sp.Float(rng.uniform(0.3, 2), 40)
+        below = symbol.is_negative or (not symbol.is_nonnegative and rng.random() < 0.5)
         number = -size if below else size
         if not _fits(number, symbol):
             raise _NoValue
@@ -1031,7 +1036,8 @@ class _Point:
         """A random smooth function, the same one wherever it occurs."""
         key = (function, len(args))
         if key not in self.polynomials:
-            self.polynomials[key] = [[sp.Rational(self.rng.randint(-9, 9), 7) for _ in range(4)] for _ in args]
+            rng = self.rng(function)
+            self.polynomials[key] = [[sp.Rational(rng.randint(-9, 9), 7) for _ in range(4)] for _ in args]
         forms = zip(args, self.polynomials[key], strict=True)
         value = sp.Mul(*(a + b * x + c * x**2 + d * x**3 for x, (a, b, c, d) in forms))
         unknown = function(*args)
@@ -1059,7 +1065,7 @@ class _SmallPoint(_Point):
         fitting = [number for number in self.simple if _fits(number, symbol)]
         if not fitting:
             raise _NoValue
-        return self.rng.choice(fitting[:4])
+        return self.rng(symbol).choice(fitting[:4])
 
 
 def _compared(left, right, point):

@@ -21,7 +21,7 @@ from attnlib.proof import Answer, Index, Refuted, Undecided, follows, prove, sma
 
 _ASSUMED = ("integer", "positive", "nonnegative", "negative", "real")
 _BYTES = 2**30  # that the process of a kernel may take
-UNDECIDED = "Undecided: the prover found neither a proof nor numbers that refute this line. It may be right; try a smaller step."
+UNDECIDED = "Undecided: no proof was found, and no numbers that refute this line. It may be right; try a smaller step."
 TOO_LARGE = "Too large a step for the prover: try a smaller one."
 
 
@@ -136,9 +136,9 @@ def form(expr: sp.Basic, depth: int = 0) -> sp.Basic:
 
     Examples
     --------
-    >>> from attnlib.formulas import i, j, over_keys, s
-    >>> form(over_keys(s[j] - s[i])) == form(over_keys(-(s[i] - s[j]))), form(over_keys(s[j])) == form(over_keys(s[i], i))
-    (True, True)
+    >>> from attnlib.formulas import i, j, l, over_keys, s
+    >>> form(over_keys(s[j] - s[i])) == form(over_keys(-(s[i] - s[j]))) == form(over_keys(s[l] - s[i], l))
+    True
     """
     if not isinstance(expr, sp.Basic) or not expr.args:
         return expr
@@ -186,7 +186,9 @@ def _unreadable(error: Unreadable) -> dict:
 def _read(exercise: Exercise, text: str) -> Line:
     line = parse(text, exercise.letters)
     if exercise.is_about_equations and line.left is None:
-        raise Unreadable("this proof is about an equation: a line of it has two sides and a = between them", 0, len(text))
+        raise Unreadable(
+            "this proof is about an equation: a line of it has two sides and a = between them", 0, len(text)
+        )
     return line
 
 
@@ -226,8 +228,8 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
     if isinstance(answer, Refuted):
         return _refuted(exercise, answer, new)
     if isinstance(answer, Undecided):
-        why = answer.reason if exercise.is_about_equations else ""
-        return {"verdict": "undecided", "words": UNDECIDED + f" ({_sentence(why)})" * bool(why)}
+        why = f" {_sentence(answer.reason)}" if exercise.is_about_equations and answer.reason else ""
+        return {"verdict": "undecided", "words": UNDECIDED + why}
     now = form(new)
     reached = max((exercise.forms.index(one) for one in (*forms, now) if one in exercise.forms), default=0)
     before = max((exercise.forms.index(one) for one in forms if one in exercise.forms), default=0)
@@ -275,7 +277,11 @@ def _refuted(exercise, answer, new) -> dict:
         answer = smallest(answer.left, answer.right, keys=(*keys, 1, 2, 3, 5)) or answer
         last, yours = _digits(answer.left_value, answer.right_value)
         says = f"your line gives {yours}, the line before {last}"
-    return {"verdict": "refuted", "words": f"Refuted: {_where(answer.values)}{says}.", "state": _state(exercise, answer)}
+    return {
+        "verdict": "refuted",
+        "words": f"Refuted: {_where(answer.values)}{says}.",
+        "state": _state(exercise, answer),
+    }
 
 
 def _digits(*values) -> list[str]:

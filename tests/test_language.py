@@ -25,7 +25,6 @@ from attnlib.formulas import (
     tau,
     theta,
     u,
-    v,
 )
 from attnlib.language import DEEPEST, FUNCTIONS, LONGEST, Letters, Unreadable, parse, spelled, written
 
@@ -154,8 +153,32 @@ def test_an_index_that_would_be_typed_like_a_free_letter_gets_another_name():
 # --- Hostile and careless input --------------------------------------------------------------------------------------
 
 PARTS = [*FUNCTIONS, *"sum_j prod_j d/d s_i w_j theta_i tau alpha ( ) [ ] { } + - * / ^ ** = _ , . 0 9 1e9 .5".split()]
-PARTS += ["__import__('os').system('x')", "<img src=x onerror=alert(1)>", "lambda: 0", "\\frac{1}{2}", "${7*7}", "∑", "ѕ"]
-PARTS += ["\u202e", "\x00", "😀", "\u0302", "½", "9^9", ";", "#", "\n", '"', "'", "eval(", "s_i.free_symbols", "[[", "@"]
+PARTS += [
+    "__import__('os').system('x')",
+    "<img src=x onerror=alert(1)>",
+    "lambda: 0",
+    "\\frac{1}{2}",
+    "${7*7}",
+    "∑",
+    "ѕ",
+]
+PARTS += [
+    "\u202e",
+    "\x00",
+    "😀",
+    "\u0302",
+    "½",
+    "9^9",
+    ";",
+    "#",
+    "\n",
+    '"',
+    "'",
+    "eval(",
+    "s_i.free_symbols",
+    "[[",
+    "@",
+]
 
 
 def hostile(seed: int) -> str:
@@ -182,7 +205,9 @@ def test_ten_thousand_hostile_lines_give_a_sentence_or_a_line():
     assert read > 100 and slowest < 5, (read, slowest)
 
 
-@pytest.mark.parametrize("line", ["(" * 10_000, "-" * 10_000 + "1", "sum_j " * 10_000, "1" + "^1" * 10_000, "x" * 10**6, "exp(" * 200])
+@pytest.mark.parametrize(
+    "line", ["(" * 10_000, "-" * 10_000 + "1", "sum_j " * 10_000, "1" + "^1" * 10_000, "x" * 10**6, "exp(" * 200]
+)
 def test_depth_and_length_end_in_a_sentence(line):
     with pytest.raises(Unreadable):
         parse(line, LETTERS)

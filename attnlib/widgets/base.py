@@ -358,7 +358,9 @@ def widget_classes() -> dict[str, type[Widget]]:
 
 def live_classes() -> dict[str, type[Live]]:
     """Everything of the book that lives, by its kind: the pictures, and what else has a script."""
-    others = [cls for cls in Live.__subclasses__() if cls is not Widget and cls.__module__.startswith(f"{__package__}.")]
+    others = [
+        cls for cls in Live.__subclasses__() if cls is not Widget and cls.__module__.startswith(f"{__package__}.")
+    ]
     return widget_classes() | {cls.kind: cls for cls in others}
 
 

@@ -59,12 +59,12 @@ class YourTurn(Live):
 
     kind = "proof"
 
-    lines = traitlets.List(traitlets.Unicode()).tag(sync=True)  # that the reader has proved
+    lines: traitlets.List = traitlets.List(traitlets.Unicode()).tag(sync=True)  # that the reader has proved
     _exercise = traitlets.Dict().tag(sync=True)  # what the prover needs of it
-    _book = traitlets.List().tag(sync=True)  # the book's lines: as they are typed, as they look, and why
-    _names = traitlets.List().tag(sync=True)  # what may be typed: the text, and what it means
+    _book: traitlets.List = traitlets.List().tag(sync=True)  # the book's lines: typed, typeset, and why
+    _names: traitlets.List = traitlets.List().tag(sync=True)  # what may be typed: the text, and what it means
     _sign = traitlets.Unicode().tag(sync=True)  # between a line and the next
-    _picture = traitlets.List().tag(sync=True)  # the name of the picture that shows numbers, if there is one
+    _picture: traitlets.List = traitlets.List().tag(sync=True)  # the name of what shows numbers, if anything
 
     def __init__(self, name: str, proof: Derivation, *, shown: Widget | None = None, inputs=None, means=None):
         steps = tuple(step for step, _reason in proof.lines)
@@ -127,7 +127,10 @@ class YourTurn(Live):
 def _shown(picture: Widget, inputs: dict) -> Shown:
     """What a picture can show: its inputs by the names of letters, each with its range."""
     quantities = picture.traits(quantity=lambda metadata: metadata is not None)
-    ranges = {name: (trait.metadata["quantity"]["low"], trait.metadata["quantity"]["high"]) for name, trait in quantities.items()}
+    ranges = {
+        name: (trait.metadata["quantity"]["low"], trait.metadata["quantity"]["high"])
+        for name, trait in quantities.items()
+    }
     scalars = {name: name for name in ranges if not isinstance(getattr(picture, name), tuple)}
     named = scalars | {str(getattr(one, "label", one)): name for one, name in inputs.items()}
     if unknown := {name for name in named.values() if name not in ranges}:

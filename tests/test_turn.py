@@ -1,0 +1,340 @@
+"""The reader's turn: right lines are proved, wrong ones refuted by numbers that plain arithmetic confirms."""
+
+import ast
+import importlib
+import inspect
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+import sympy as sp
+from jupyter_cache import get_cache
+from test_proof_fuzz import NoValue, differ, number
+
+from attnlib.derive import LINES_TYPE, Derivation
+from attnlib.formulas import Weight, alpha, i, j, kappa, mean, n, over_keys, s, theta, v
+from attnlib.language import parse, written
+from attnlib.proof import Proved, Refuted, Undecided, follows, smallest
+from attnlib.turn import Exercise, Shown, check, form, judge, preview, respond
+from attnlib.widgets import VarianceAgainstScore, YourTurn
+from attnlib.widgets.proof import PROVER, Prover
+
+weight = Weight(i, alpha)
+slope = Exercise((sp.Derivative(weight, s[i]), alpha * weight * (1 - weight)))
+estimate = Exercise(
+    (
+        sp.Eq(over_keys(-kappa * theta[i] * (mean - v[i]), i), 0),
+        sp.Eq(mean * over_keys(theta[i], i) - over_keys(theta[i] * v[i], i), 0),
+        sp.Eq(mean, over_keys(theta[i] * v[i], i) / over_keys(theta[i], i)),
+    )
+)
+
+
+# --- The book's own lines --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def proofs(site):
+    """Every proof of the book's pages, as a reader would type it."""
+    (cache,) = (site.parent / ".jupyter_cache").iterdir()
+    found = {}
+    for record in get_cache(cache).list_cache_records():
+        for cell in get_cache(cache).get_cache_bundle(record.pk).nb.cells:
+            for output in cell.get("outputs", ()):
+                for packed in output.get("data", {}).get(LINES_TYPE, ()):
+                    found[json.dumps(packed)] = record.uri.rpartition("/")[2]
+    return found
+
+
+def test_every_step_of_the_book_is_proved_when_it_is_typed(proofs):
+    count, wrong = 0, []
+    for text, chapter in proofs.items():
+        packed = json.loads(text)
+        for start, step in zip(packed["steps"], packed["steps"][1:], strict=False):
+            request = {"id": 1, "do": "check", "exercise": packed | {"steps": [start, step]}, "lines": [], "text": step}
+            answer = json.loads(respond(json.dumps(request)))
+            count += 1
+            if (answer["verdict"], answer.get("done")) != ("proved", True):
+                wrong.append(f"{chapter}: {start}  →  {step}: {answer['words']}")
+    assert count > 180 and not wrong, "\n".join(wrong)
+    assert len(set(proofs.values())) == 11
+
+
+# --- Wrong lines made from right ones --------------------------------------------------------------------------------
+
+
+def parts(expr, where):
+    """The parts of an expression at which `where` holds, with what puts another in their place."""
+    found = [(expr, lambda other: other)] if where(expr) else []
+    for place, arg in enumerate(expr.args):
+        if isinstance(arg, sp.Tuple | sp.IndexedBase) or isinstance(expr, sp.Indexed):
+            continue
+        for part, put in parts(arg, where):
+            found.append(
+                (
+                    part,
+                    lambda new, put=put, place=place: expr.func(*expr.args[:place], put(new), *expr.args[place + 1 :]),
+                )
+            )
+    return found
+
+
+def spoiled(expr, draw):
+    """An expression with a sign, an index, a term or a factor wrong; None where it has no such part."""
+    kind = draw.choice(["sign", "index", "term", "factor"])
+    if kind == "index":
+        places = parts(expr, lambda part: isinstance(part, sp.Indexed) and part.indices[0].is_Symbol)
+        bound = {limit[0] for part in expr.atoms(sp.Sum) for limit in part.limits}
+        others = sorted({i, j, *expr.free_symbols & bound} & (expr.free_symbols | bound), key=str)
+        if not places or len(others) < 2:
+            return None
+        part, put = draw.choice(places)
+        other = draw.choice([one for one in others if one != part.indices[0]] or others)
+        return put(part.base[(other, *part.indices[1:])])
+    places = parts(
+        expr, lambda part: part.is_Add if kind in ("sign", "term") else part.is_Mul or part.is_Pow or part.is_Add
+    )
+    if not places:
+        return None
+    part, put = draw.choice(places)
+    if kind == "factor":
+        return put(part * draw.choice([2, sp.Rational(1, 2), -1]))
+    term = draw.choice(part.args)
+    return put(part - 2 * term if kind == "sign" else part - term)
+
+
+def values(answer):
+    """The numbers of a refutation: of whole numbers by symbol, of all else by name."""
+    whole = {symbol: int(value) for symbol, value in answer.values.items() if symbol.is_integer}
+    rest = {symbol.name.replace(" ", ""): value for symbol, value in answer.values.items()}
+    return whole, lambda name, _positive: sp.Float(rest[name], 40)._to_mpmath(130)
+
+
+def test_two_hundred_wrong_lines_are_not_accepted_and_nearly_all_refuted(proofs):
+    """Wrong by plain arithmetic, which shares nothing with the prover, and by which its numbers are put in again."""
+    draw, wrong, refuted, accepted = random.Random(13), 0, 0, []
+    steps = []
+    for text in sorted(proofs):
+        exercise = Exercise.unpacked(json.loads(text))
+        if not exercise.is_about_equations:
+            steps += [(exercise, step) for step in exercise.steps[1:]]
+    while wrong < 200:
+        exercise, right = draw.choice(steps)
+        bad = spoiled(right, draw)
+        try:
+            if bad is None or not differ(unfolded(right), unfolded(bad), wrong):
+                continue
+        except (NoValue, TypeError, ZeroDivisionError):
+            continue  # plain arithmetic has no number there
+        wrong += 1
+        answer = judge(right, parse(written(bad, exercise.letters), exercise.letters))
+        if isinstance(answer, Proved):
+            accepted.append(f"{right} and {bad}")
+        elif isinstance(answer, Refuted):
+            shown = smallest(answer.left, answer.right) or answer
+            whole, real = values(shown)
+            sides = [number(unfolded(side), whole, real) for side in (shown.left, shown.right)]
+            assert abs(sides[0] - sides[1]) > 1e-12 * max(map(abs, sides)), (right, bad, str(shown))
+            assert abs(sides[0] - shown.left_value) < 1e-9 * max(1, abs(sides[0])), (right, str(shown))
+            refuted += 1
+    assert not accepted and refuted >= 190, (accepted, refuted)
+
+
+def unfolded(expr):
+    return expr.replace(lambda part: hasattr(part, "unfold"), lambda part: part.unfold())
+
+
+# --- Answers ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_right_line_is_proved_and_the_goal_ends_the_proof():
+    answer = check(slope, [], "alpha*w_i - alpha*w_i^2")
+    assert answer["verdict"] == "proved" and answer["nearer"] and not answer["done"] and answer["reached"] == 0
+    answer = check(slope, ["alpha*w_i - alpha*w_i^2"], "w_i alpha (1 − w_i)")
+    assert answer["done"] and answer["reached"] == 1 and "complete" in answer["words"]
+
+
+def test_what_leads_nowhere_is_accepted_and_said_to_be_so():
+    answer = check(slope, [], "7 + d/d s_i w_i - 7")
+    assert answer["verdict"] == "proved" and not answer["nearer"] and "not lead nearer" in answer["words"]
+
+
+def test_of_a_line_with_two_sides_both_must_follow():
+    assert check(slope, [], "alpha*w_i - alpha*w_i^2 = alpha*w_i*(1 - w_i)")["done"]
+    assert check(slope, [], "alpha*w_i = alpha*w_i*(1 - w_i)")["verdict"] == "refuted"
+    assert check(slope, [], "alpha*w_i*(1 - w_i) = alpha")["verdict"] == "refuted"
+
+
+def test_a_refutation_says_small_numbers_and_both_values():
+    words = check(slope, [], "w_i*(1 - w_i)")["words"]
+    assert words == "Refuted: at s = (1, 0), α = −1 (i = 1, n = 2) your line gives 0.1966, the line before −0.1966."
+
+
+def test_what_is_neither_proved_nor_refuted_is_not_called_wrong():
+    f, x = sp.Function("f"), sp.Symbol("x", real=True)
+    answer = check(Exercise((f(x), sp.Derivative(f(x), x))), [], "d/dx (f(x) - f(x))")
+    assert answer["verdict"] in ("undecided", "refuted")
+    unknown = Exercise((sp.Derivative(sp.Abs(sp.sign(x)), x), sp.Integer(0)))
+    answer = check(unknown, [], "0")
+    assert answer["verdict"] == "undecided" and "may be right" in answer["words"]
+
+
+@pytest.mark.parametrize(
+    "line, verdict",
+    [
+        ("mu*sum_i theta_i = sum_i theta_i*v_i", "proved"),
+        ("sum_i theta_i*v_i = mu*sum_i theta_i", "proved"),
+        ("0 = 2*kappa*sum_i theta_i*(mu - v_i)", "proved"),
+        ("mu = (sum_i theta_i*v_i)/sum_i theta_i", "proved"),
+        ("mu = sum_i v_i/n", "refuted"),
+        ("0 = 0", "refuted"),
+        ("mu^2 = ((sum_i theta_i*v_i)/sum_i theta_i)^2", "refuted"),
+        ("mu*(mu*sum_i theta_i - sum_i theta_i*v_i) = 0", "refuted"),
+        ("(mu*sum_i theta_i - sum_i theta_i*v_i)/mu = 0", "undecided"),
+        ("mu*sum_i theta_i", "unreadable"),
+    ],
+)
+def test_an_equation_must_say_what_the_one_before_says(line, verdict):
+    assert check(estimate, [], line)["verdict"] == verdict
+
+
+def test_to_square_or_to_divide_by_what_may_vanish_is_never_proved():
+    x, y, above = sp.Symbol("x", real=True), sp.Symbol("y", real=True), sp.Symbol("z", positive=True)
+    for old, new in [
+        ((x, y), (x**2, y**2)),
+        ((x * y, y), (x, 1)),
+        ((x**2, y**2), (x, y)),
+        ((x, x), (1, 1)),
+        ((1 / x, 1), (1, x)),
+    ]:
+        answers = [
+            follows(sp.Eq(*pair, evaluate=False), sp.Eq(*other, evaluate=False))
+            for pair, other in ((old, new), (new, old))
+        ]
+        if (old, new) in [((x, x), (1, 1)), ((1 / x, 1), (1, x))]:
+            assert not any(isinstance(answer, Refuted) for answer in answers)
+        else:
+            assert all(isinstance(answer, Refuted | Undecided) for answer in answers), (old, new)
+    assert isinstance(follows(sp.Eq(x * above, above), sp.Eq(x, 1)), Proved)
+    assert isinstance(follows(sp.Eq(above**2, 4 * x**2 + 1), sp.Eq(above, sp.sqrt(4 * x**2 + 1))), Proved)
+
+
+def test_a_form_forgives_order_names_and_signs_alone():
+    assert form(over_keys(s[j] - s[i])) == form(over_keys(-(s[i] - s[j])))
+    assert form(over_keys(s[i], i) * 2) == form(2 * over_keys(s[j]))
+    assert form(sp.exp(alpha * (s[i] - s[j]))) == form(sp.exp(alpha * s[i] - alpha * s[j]))
+    assert form(alpha * weight * (1 - weight)) != form(alpha * weight - alpha * weight**2)
+    assert form(over_keys(2 * s[j])) != form(2 * over_keys(s[j]))
+
+
+def test_a_picture_shows_the_numbers_only_if_it_has_them_all():
+    shown = Shown(2, {"s": ("scores", -3, 3), "alpha": ("alpha", 0, 3)})
+    exercise = Exercise(slope.steps, shown=shown)
+    assert check(exercise, [], "alpha*w_i")["state"] == {"scores": [0.0, 0.0], "alpha": 1.0}
+    without = Exercise(slope.steps, shown=Shown(2, {"s": ("scores", -3, 3)}))
+    assert check(without, [], "alpha*w_i")["state"] is None
+
+
+def test_an_exercise_is_the_same_after_it_was_packed():
+    for exercise in (slope, estimate):
+        again = Exercise.unpacked(json.loads(json.dumps(exercise.packed())))
+        assert again.forms == exercise.forms and set(again.letters) == set(exercise.letters)
+
+
+def test_a_preview_is_the_line_as_typed():
+    shown = preview(slope, "w_i + w_i - 1*w_i")["mathml"]
+    assert shown.count("<mi>w</mi>") == 3
+
+
+# --- The widget in Python, and the process beside the kernel ---------------------------------------------------------
+
+
+def turn(**options):
+    return YourTurn("slope", Derivation(slope.steps[0]).step(slope.steps[1], "the quotient rule"), **options)
+
+
+def test_the_widget_gives_start_goal_and_hints():
+    box = turn()
+    page = box._repr_mimebundle_()[0]["text/html"]
+    assert box.goal == "alpha*w_i*(1 - w_i)" and "the quotient rule" in page and page.count("<tr>") == 4
+    assert "<details><summary>The book’s proof" in page and 'id="slope"' in page
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: YourTurn("slope", Derivation(slope.steps[0])), "steps must be a start and a goal at least; got 1"),
+        (
+            lambda: turn(inputs={s: "score"}, shown=VarianceAgainstScore()),
+            "inputs must be of alpha, kappa, scores, value; got score",
+        ),
+        (lambda: YourTurn("a b", Derivation(slope.steps[0]).step(slope.steps[1], "rule")), "name must be letters"),
+        (lambda: YourTurn("a", Derivation(slope.steps[0]).step(slope.steps[1], r"rule \(x\)")), "plain words"),
+        (
+            lambda: YourTurn("a", Derivation(slope.steps[0]).step(slope.steps[0] + 0 * n, "rule")),
+            "another form than its start",
+        ),
+    ],
+)
+def test_bad_exercises_are_refused_in_words(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_the_process_of_a_kernel_answers_and_ends_what_is_too_slow():
+    request = {"id": 7, "do": "check", "exercise": slope.packed(), "lines": [], "text": "alpha*w_i*(1 - w_i)"}
+    prover = Prover()
+    assert prover.ask(request)["done"]
+    first = prover._process.pid
+    answer = prover.ask(request | {"id": 8}, seconds=0)
+    assert (answer["id"], answer["verdict"]) == (8, "undecided") and "Too large a step" in answer["words"]
+    assert prover.ask(request)["done"] and prover._process.pid != first
+    prover.stop()
+
+
+def test_the_widget_answers_messages_and_shows_numbers_in_the_picture():
+    picture = VarianceAgainstScore(scores=[2, 1], value=[1, 0])
+    box, said = turn(shown=picture, inputs={s: "scores"}), []
+    box.send = said.append
+    box._answer({"id": 1, "do": "check", "lines": [], "text": "alpha*w_i"})
+    assert said[0]["verdict"] == "refuted" and said[0]["state"]
+    box._hear(box, {"do": "show", "state": said[0]["state"]}, [])
+    assert list(picture.scores) == said[0]["state"]["scores"]
+    PROVER.stop()
+
+
+def test_nothing_that_is_typed_runs_in_the_process(tmp_path):
+    """Of the modules that read a line, none calls what runs text; and lines that would write a file write none."""
+    for name in ("language", "turn", "proof", "printing"):
+        called = {
+            node.func
+            for node in ast.walk(ast.parse(inspect.getsource(importlib.import_module(f"attnlib.{name}"))))
+            if isinstance(node, ast.Call)
+        }
+        names = {
+            getattr(one, "id", getattr(one, "attr", ""))
+            for one in called
+            if not isinstance(getattr(one, "value", None), ast.Name) or one.value.id != "re"
+        }
+        assert not names & {"eval", "exec", "compile", "__import__", "parse_expr", "lambdify", "S"}
+        assert name == "proof" or "sympify" not in names
+    target = tmp_path / "written"
+    lines = [
+        f"open('{target}','w')",
+        f"__import__('pathlib').Path('{target}').touch()",
+        "().__class__",
+        "s_i.__class__",
+    ]
+    requests = [
+        json.dumps({"id": number, "do": do, "exercise": slope.packed(), "lines": [], "text": line})
+        for number, line in enumerate(lines)
+        for do in ("preview", "check")
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "attnlib.turn"], input="\n".join(requests) + "\n", capture_output=True, text=True
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert not done.stderr and len(answers) == len(requests) and not target.exists()
+    assert all(answer["verdict"] == "unreadable" and answer["words"] for answer in answers)
