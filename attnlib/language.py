@@ -23,6 +23,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
 import sympy as sp
 from sympy.core.function import AppliedUndef, UndefinedFunction
@@ -246,7 +247,7 @@ class _Reader:
         self.at += 1
         return self.tokens[self.at - 1]
 
-    def fail(self, words: str, token: _Token | None = None):
+    def fail(self, words: str, token: _Token | None = None) -> NoReturn:
         token = token or self.next
         raise Unreadable(words, token.start, max(token.end, token.start + 1))
 
@@ -453,10 +454,11 @@ class _Reader:
             return self.node("number", "pi", (), token.start)
         near = difflib.get_close_matches(name, letters.names(), 1) if len(name) > 2 else []
         self.fail(f"“{name}” is no letter of this exercise" + (f"; is {near[0]} meant?" if near else ""), token)
-        raise AssertionError
 
     def indexed(self, name: str, token: _Token) -> Node:
-        opening = self.take("[") or (self.take("_") and self.take("("))
+        opening = self.take("[")
+        if opening is None and self.take("_"):
+            opening = self.take("(")
         parts = self.several(opening) if opening else self.letters_below()
         return self.node("indexed", name, parts, token.start)
 
@@ -572,7 +574,7 @@ class _Builder:
         return sp.Derivative(body, (by, int(node.name)))
 
 
-def _fail(node: Node, words: str):
+def _fail(node: Node, words: str) -> NoReturn:
     raise Unreadable(words, node.start, node.end)
 
 

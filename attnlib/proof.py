@@ -1296,7 +1296,7 @@ def check_equal(left, right, *, keys=()) -> None:
     attnlib.proof.NotProved: not proved equal:
       left   x
       right  2*x
-      with x = 1.73552: left 1.73552, right 3.47103
+      with x = 0.51848: left 0.51848, right 1.03696
     """
     answer = prove(left, right, keys=keys)
     if not isinstance(answer, Proved):
@@ -1365,7 +1365,7 @@ def follows(old, new):
     --------
     >>> x, y, z = sp.Symbol("x", real=True), sp.Symbol("y", positive=True), sp.Symbol("z", real=True)
     >>> print(follows(sp.Eq(x * y, y), sp.Eq(x, 1)), "|", follows(sp.Eq(x * z, z), sp.Eq(x, 1)))
-    proved | with x = -1, z = 0: left -1, right 1
+    proved | with x = 2, z = 0: left 2, right 1
     >>> print(follows(sp.Eq(x, 1), sp.Eq(x, 2)))
     with x = 1: left 1, right 2
     """

@@ -215,7 +215,7 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
     >>> from attnlib.formulas import alpha, i, j, over_keys, s
     >>> exercise = Exercise((sp.exp(alpha * s[i]) * sp.exp(-alpha * s[j]), sp.exp(alpha * (s[i] - s[j]))))
     >>> check(exercise, [], "exp(alpha*(s_i - s_j))")["done"], check(exercise, [], "exp(s_i - s_j)")["words"]
-    (True, 'Refuted: at s = (0, 1), α = 0 (i = 1, j = 2, n = 2) your line gives 0.3679, the line before 1.')
+    (True, 'Refuted: at s = (1, 0), α = −1 (i = 1, j = 2, n = 2) your line gives 2.718, the line before 0.3679.')
     """
     try:
         line = _read(exercise, text)
