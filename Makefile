@@ -51,12 +51,13 @@ format: .venv/tested ## write the code in that style
 	$(BIN)/ruff format .
 	$(PRETTIER) --log-level warn --write $(SCRIPTS)
 
-bench: .venv/tested chromium ## time attention by length, sparsemax, a trained model, imports, and the widgets
+bench: .venv/tested chromium book ## time attention by length, sparsemax, a trained model, imports, widgets, and the prover
 	$(BIN)/python benchmarks/length.py --record chapters/recorded/length.json
 	$(BIN)/python benchmarks/recall.py --record chapters/recorded/recall.json
 	$(BIN)/python benchmarks/alternatives.py
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/widgets.py
+	$(BIN)/python benchmarks/prover.py
 	$(BIN)/python -m attnlib.weights && $(BIN)/python benchmarks/heads.py
 
 record: weights ## measure trained heads (half an hour), run the chapters, keep what they find in chapters/recorded

@@ -1,14 +1,23 @@
 // The worker that proves, in a page of the site: CPython with the prover's own files, all from this script's folder.
 //
-// It posts { loaded, total } in compressed bytes while it loads, then { ready: true }, or { failed: words } and is of no
-// use. For each message, JSON text with an id, it posts { id, answer: JSON text, memory: bytes } or { id, failed: words }.
-// Files are kept in the browser's cache, where there is one. `prover.py` writes FILES and INFO before the first line.
+// It posts { loaded, total } in compressed bytes while it loads, then { ready: true }, or { failed: words } and does
+// nothing more. For each message, JSON text with an id, it posts { id, answer: JSON text, memory: bytes }, or
+// { id, failed: words }, and then is to be ended. Files are kept in the browser's cache, where there is one.
+// `prover.py` writes FILES and INFO above these lines.
 
 const FOLDER = new URL(".", import.meta.url).href;
 const TYPES = { mjs: "text/javascript", wasm: "application/wasm" };
+const MOST = 512 * 2 ** 20; // bytes that Python may take
 const get = self.fetch;
 const total = Object.values(FILES).reduce((sum, { bytes }) => sum + bytes, 0);
 let loaded = 0;
+
+// Python asks for memory here; where it gets none, it raises MemoryError.
+const { grow } = WebAssembly.Memory.prototype;
+WebAssembly.Memory.prototype.grow = function (pages) {
+  if (this.buffer.byteLength + pages * 2 ** 16 > MOST) throw new RangeError("out of memory");
+  return grow.call(this, pages);
+};
 
 /** The cache of this folder, without what an earlier version of the site left in it; null where a browser has none. */
 async function openCache() {
@@ -66,7 +75,11 @@ async function start() {
 }
 
 /** What an error says: of a traceback, the last line. */
-const words = (error) => String(error.message ?? error).trim().split("\n").at(-1);
+const words = (error) =>
+  String(error.message ?? error)
+    .trim()
+    .split("\n")
+    .at(-1);
 
 const started = start().then((python) => {
   const { respond } = python.pyimport("attnlib.turn");
@@ -74,7 +87,10 @@ const started = start().then((python) => {
 });
 started.then(
   () => postMessage({ ready: true }),
-  (error) => postMessage({ failed: words(error) }),
+  async (error) => {
+    await self.caches?.delete(FOLDER).catch(() => {}); // a file that is broken is not kept
+    postMessage({ failed: words(error) });
+  },
 );
 
 addEventListener("message", async ({ data }) => {

@@ -57,10 +57,9 @@ def run(program: str, *arguments, cwd: Path) -> None:
     try:
         done = subprocess.run([*command, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
     except FileNotFoundError:
-        raise Failed(f"{program} is missing; pip install -r requirements.txt brings it") from None
+        raise Failed(f"{program} is missing: pip install -r requirements.txt brings it") from None
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if "rror" in line] or [f"exit status {done.returncode}"]
-        raise Failed(f"{program}: {said[-1][:200]}" if program == "node" else f"{program}: {said[0][:200]}")
+        raise Failed(f"{program} failed: {done.stderr.strip()[-2000:]}")
 
 
 def imported(name: str, path: Path) -> set[str]:
@@ -88,12 +87,14 @@ def closure(tops: tuple[str, ...]) -> dict[str, Path]:
     files, left = {}, {ANSWERS}
     while left:
         name = left.pop()
-        path = roots.get(name.partition(".")[0], ROOT).joinpath(*name.split("."))
-        path = next(filter(Path.is_file, (path / "__init__.py", path.with_name(f"{path.name}.py"))), None)
-        if name.partition(".")[0] in tops and path:
-            files[name] = path
-            if name != "attnlib":  # which imports NumPy: the prover gets an empty one
-                left |= imported(name, path) - files.keys()
+        top = name.partition(".")[0]
+        if top in tops:
+            place = roots[top].joinpath(*name.split("."))
+            path = next(filter(Path.is_file, (place / "__init__.py", place.with_name(f"{place.name}.py"))), None)
+            if path:
+                files[name] = path
+                if name != "attnlib":  # which imports NumPy: the prover gets an empty one
+                    left |= imported(name, path) - files.keys()
     return files
 
 
@@ -110,7 +111,7 @@ def fetch(folder: Path) -> None:
     """Let npm fetch the package into a folder; raise `Failed` where it cannot."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         place = Path(temporary)
-        run("npm", "pack", "--silent", "--fetch-retries=1", "--fetch-timeout=60000", PACKAGE, cwd=place)
+        run("npm", "pack", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000", PACKAGE, cwd=place)
         with tarfile.open(next(place.glob("*.tgz"))) as archive:
             archive.extractall(place, filter="data")
         (place / "package").rename(folder)
@@ -147,14 +148,15 @@ def prepare(app, config):
     folder = made(app)
     package = folder.with_name(PACKAGE)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        if not package.is_dir():
-            fetch(package)
-    except Failed as error:
-        logger.info("prover: the pages have none, for %s", error)
-        return
     if not folder.is_dir():
+        try:
+            if not package.is_dir():
+                fetch(package)
+        except Failed as error:
+            logger.info("prover: the site has none, for %s", str(error).splitlines()[0])
+            return
         make(package, folder)
+    app.prover_files = folder
     config.attention_prover = f"{sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.1f} MB"
     for old in folder.parent.iterdir():
         if old not in (folder, package):
@@ -173,7 +175,7 @@ def place(app, exception):
     target = Path(app.outdir) / "prover"
     shutil.rmtree(target, ignore_errors=True)
     if app.config.attention_prover:
-        shutil.copytree(made(app), target)
+        shutil.copytree(app.prover_files, target)
 
 
 def setup(app):
