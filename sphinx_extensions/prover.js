@@ -37,7 +37,7 @@ async function load(cache, name) {
   let response = await cache?.match(FOLDER + stored);
   let kept;
   if (!response) {
-    response = await get(FOLDER + stored);
+    response = await get(FOLDER + stored, { cache: cache ? "no-store" : "default" }); // to be kept once
     if (!response.ok) throw new Error(`${FOLDER + stored} is missing: status ${response.status}`);
     kept = cache?.put(FOLDER + stored, response.clone()).catch(() => {}); // no room: the next start loads it again
   }

