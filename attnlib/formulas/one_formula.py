@@ -37,3 +37,10 @@ budget = Formula(
     "The number that the budget road holds.",
     stable=over_keys(w[j] * LogOrZero(w[j] / pi0[j])),
 )
+part = Formula(
+    "part of a divergence",
+    IndexedBase("rho", real=True)[i],
+    w[i] * log(w[i] / pi0[i]) - w[i] + pi0[i],
+    "What one key adds to the divergence of weights that sum to one: never below zero, and zero where the two agree.",
+    stable=w[i] * LogOrZero(w[i] / pi0[i]) - w[i] + pi0[i],
+)

@@ -14,18 +14,20 @@ import traitlets
 from attnlib import figures
 from attnlib.codegen import JAVASCRIPT_LOOPS, Law, declared_names
 from attnlib.derive import RECORD_TYPE
-from attnlib.formulas import MEANINGS, Formula, Weight
-from attnlib.formulas.symbols import w
+from attnlib.formulas import MEANINGS, Formula, Weight, n, one_formula, pi0, w
 from attnlib.printing import letter, mathml
 from attnlib.proof import Index
 from attnlib.widgets.fonts import embedded
+
+# How far a guess of the weights misses them, in all and key by key; for widgets in which the reader guesses first.
+MISSED = Law("missed", (n, w, pi0), nats=one_formula.budget, parts=one_formula.part)
 
 
 def _source(name: str) -> str:
     return resources.files("attnlib.widgets").joinpath(name).read_text("utf-8")
 
 
-_COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)
+_COMMENT = re.compile(r'^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n|(?<=[;,{}()]) // [^\n"`]*$', re.MULTILINE)
 _DECLARATION = re.compile(r"^(?=(?:export )?(?:async )?(?:const|let|function|class) )", re.MULTILINE)
 _IMPORT = re.compile(r'^import\s+\{([^}]*)\}\s+from\s+"([^"]+)";\n', re.MULTILINE)
 
@@ -57,7 +59,7 @@ def _script(kind: str, laws: tuple[Law, ...]) -> str:
             raise ValueError(f"{list(parts)[number]} declares again {', '.join(sorted(twice))}")
     scripts[1] = _reached(scripts[1], {"awaken"} | asked.get("./shared.js", set()))
     text = re.sub(r"^export (?=(?:async )?(?:const|function)\b)", "", "\n".join(scripts), flags=re.MULTILINE)
-    return re.sub(r"^ +", "", text, flags=re.MULTILINE)  # a page loads the code alone
+    return re.sub(r"^\s+", "", text, flags=re.MULTILINE)  # a page loads the code alone
 
 
 def _reached(script: str, names: set[str]) -> str:

@@ -1,10 +1,11 @@
 // The alternatives: one ingredient of softmax attention is changed, and softmax's own weights and answer stay beside.
-import { averaged, beside, likely, ordered, pull, shares, softmax } from "laws";
+import { averaged, beside, likely, missed, ordered, pull, shares, softmax } from "laws";
 import {
   color,
   connect,
   crossing,
   diamond,
+  guessing,
   halo,
   keyMarks,
   letterMark,
@@ -242,5 +243,5 @@ function describe(state, { way, mean, weights, answer, optima: local, rest }) {
 }
 
 export function render({ model, el }) {
-  return mount({ model, el, compute, build, columns, describe });
+  return mount({ model, el, compute, build, columns, describe, guess: guessing(missed) });
 }

@@ -8,7 +8,7 @@ from attnlib.codegen import Law
 from attnlib.formulas import alpha, kappa, layer, n, nu, s, v, w, x
 from attnlib.formulas import beyond as formulas
 from attnlib.layer import softmax
-from attnlib.widgets.base import Choice, Quantity, Widget, by_key, show
+from attnlib.widgets.base import MISSED, Choice, Quantity, Widget, by_key, show
 
 WAYS = ("evenness", "gaussian", "laplace", "student", "absent")
 
@@ -66,6 +66,7 @@ class Alternatives(Widget):
         Law("pull", (formulas.freedom, kappa, n, s, v, x), slope=formulas.student_slope),
         Law("shares", (formulas.freedom, kappa, n, s, v, x), weights=formulas.student_share),
         Law("averaged", (n, w, v), mean=formulas.weighted_mean),
+        MISSED,
     )
     shown = (
         formulas.weight_of_order,

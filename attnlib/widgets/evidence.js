@@ -1,8 +1,9 @@
 // KL budget: the weights with the largest expected score that stay within a divergence of equal weights.
-import { softmax, bought, testing } from "laws";
+import { bought, missed, softmax, testing } from "laws";
 import {
   connect,
   crossing,
+  guessing,
   handle,
   leaders,
   letterMark,
@@ -119,5 +120,5 @@ function describe({ budget }, { beta, price, expectation, spent, weights, draws,
 }
 
 export function render({ model, el }) {
-  return mount({ model, el, compute, build, columns: scoreColumns, describe });
+  return mount({ model, el, compute, build, columns: scoreColumns, describe, guess: guessing(missed) });
 }

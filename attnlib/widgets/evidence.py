@@ -10,7 +10,7 @@ from attnlib.formulas import beta, n, rho, s
 from attnlib.formulas import evidence as formulas
 from attnlib.layer import softmax
 from attnlib.maxent import kl_divergence
-from attnlib.widgets.base import Quantity, Widget, by_key, show
+from attnlib.widgets.base import MISSED, Quantity, Widget, by_key, show
 
 
 class KLBudget(Widget):
@@ -43,6 +43,7 @@ class KLBudget(Widget):
             price=formulas.price,
         ),
         Law("testing", (formulas.error, rho), draws=formulas.draws),
+        MISSED,
     )
     shown = (formulas.weight, formulas.spent)
 

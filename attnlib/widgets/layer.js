@@ -1,10 +1,11 @@
 // The query plane: keys and query as points; their scores, weights and output follow.
-import { scores, softmax, output } from "laws";
+import { missed, output, scores, softmax } from "laws";
 import {
   color,
   connect,
   diamond,
   dot,
+  guessing,
   halo,
   handle,
   leaders,
@@ -129,5 +130,5 @@ function describe({ alpha }, { weights, output: o }) {
 }
 
 export function render({ model, el }) {
-  return mount({ model, el, compute, build, columns, describe });
+  return mount({ model, el, compute, build, columns, describe, guess: guessing(missed) });
 }

@@ -6,7 +6,7 @@ from attnlib import figures
 from attnlib.codegen import Law
 from attnlib.formulas import alpha, d, k, layer, n, q, s, v, w
 from attnlib.layer import attention, scores, softmax
-from attnlib.widgets.base import Quantity, Widget, by_key, show
+from attnlib.widgets.base import MISSED, Quantity, Widget, by_key, show
 
 
 class QueryPlane(Widget):
@@ -39,6 +39,7 @@ class QueryPlane(Widget):
         Law("scores", (q, k, n, d), scores=layer.score),
         Law("softmax", (alpha, n, s), weights=layer.weight),
         Law("output", (w, v, n, d), output=layer.output),
+        MISSED,
     )
     shown = (layer.score, layer.weight, layer.output)
 

@@ -1,8 +1,9 @@
 // Gaussian variance against score: each key is a reading of one answer, as precise as its score says.
-import { density, pooled, readings } from "laws";
+import { density, missed, pooled, readings } from "laws";
 import {
   color,
   connect,
+  guessing,
   keyMarks,
   leaders,
   mount,
@@ -110,5 +111,5 @@ function describe({ kappa }, { estimate, deviation, weights }) {
 }
 
 export function render({ model, el }) {
-  return mount({ model, el, compute, build, columns, describe });
+  return mount({ model, el, compute, build, columns, describe, guess: guessing(missed) });
 }

@@ -8,7 +8,7 @@ from attnlib.codegen import Law
 from attnlib.formulas import alpha, kappa, layer, mean, n, s, spread, v, x
 from attnlib.formulas import likelihood as formulas
 from attnlib.layer import softmax
-from attnlib.widgets.base import Quantity, Widget, by_key, show
+from attnlib.widgets.base import MISSED, Quantity, Widget, by_key, show
 
 
 class VarianceAgainstScore(Widget):
@@ -44,6 +44,7 @@ class VarianceAgainstScore(Widget):
             estimate=formulas.estimate,
             deviation=formulas.standard_deviation,
         ),
+        MISSED,
     )
     shown = (formulas.variance, layer.weight, formulas.estimate)
     precise = ("weights", "variances", "deviation")

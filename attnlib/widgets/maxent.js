@@ -1,8 +1,9 @@
 // Maximum-entropy dial: the expected score is asked for, and the most even weights that reach it follow.
-import { asked, balance, bound, evenness, tangent, tilted } from "laws";
+import { asked, balance, bound, evenness, missed, tangent, tilted } from "laws";
 import {
   color,
   crossing,
+  guessing,
   handle,
   leaders,
   mount,
@@ -136,5 +137,5 @@ function describe(_, { expectation, alpha, entropy, dual, weights }) {
 }
 
 export function render({ model, el }) {
-  return mount({ model, el, compute, build, columns: scoreColumns, describe });
+  return mount({ model, el, compute, build, columns: scoreColumns, describe, guess: guessing(missed) });
 }

@@ -10,7 +10,7 @@ from attnlib.formulas import alpha, layer, n, s, target, w, x
 from attnlib.formulas import maxent as formulas
 from attnlib.layer import softmax
 from attnlib.maxent import MaximumEntropy, entropy, maximum_entropy
-from attnlib.widgets.base import Quantity, Widget, by_key, show
+from attnlib.widgets.base import MISSED, Quantity, Widget, by_key, show
 
 APART = 1e-9  # scores nearer to each other count as equal
 
@@ -52,6 +52,7 @@ class MaximumEntropyDial(Widget):
         Law("bound", (alpha, target, n, s), dual=formulas.dual, share=formulas.exponential),
         Law("tangent", (alpha, target, formulas.bound, x), height=formulas.tangent),
         Law("evenness", (n, w), entropy=formulas.entropy),
+        MISSED,
     )
     constants: ClassVar = {"apart": APART}
     shown = (formulas.asked, layer.weight, layer.expected_score, formulas.entropy, formulas.dual)

@@ -439,9 +439,9 @@ function choose(name, { label, choices, symbol = name }, change) {
  * `columns.rows`, `plain` if these have no colour.
  * `follow(name, value)`, if `build` returns it, gives what else changes when the reader moves a slider;
  * `needless(state)` gives what is hidden: names of quantities, and numbers of formulas, as text; `more` goes below,
- * and `stop` ends what still runs when the widget goes.
+ * and `stop` ends what still runs when the widget goes. `guess`, from `guessing`, lets the reader guess first.
  */
-export function mount({ model, el, compute, build, columns, describe }) {
+export function mount({ model, el, compute, build, columns, describe, guess }) {
   const quantities = model.get("_quantities");
   const state = () => Object.fromEntries(Object.keys(quantities).map((name) => [name, model.get(name)]));
   const initial = model.get("_initial");
@@ -554,6 +554,7 @@ export function mount({ model, el, compute, build, columns, describe }) {
   // On paper a widget says where it moves.
   const address = html("div", { class: "address" });
   root.append(stage, status, formula, legend, numbers, ...(presets.firstChild ? [presets] : []), address);
+  guess?.({ model, presets, compute, columns });
   el.replaceChildren(root);
   // The keys that a control uses are not its host's as well: slides would turn.
   root.addEventListener("keydown", (event) => {
@@ -629,6 +630,118 @@ export function mount({ model, el, compute, build, columns, describe }) {
     undo.forEach((step) => step());
   };
 }
+
+const LEAST = 0.001; // no bar goes lower: who gives a key nothing, and sees it, has missed without bound
+
+/** Some weights with another one for a key: the others keep their proportions, above the least. */
+function rebalance(weights, key, weight) {
+  const most = 1 - (weights.length - 1) * LEAST;
+  const own = weights.length > 1 ? clamp(weight, { low: LEAST, high: most }) : 1;
+  const others = most - weights[key]; // what they have above the least
+  return weights.map((part, other) => {
+    if (other === key) return own;
+    return LEAST + (most - own) * (others > 1e-9 ? (part - LEAST) / others : 1 / (weights.length - 1));
+  });
+}
+
+/** How far a guess lies from the weights, and why. */
+function verdict(missed, weights, guess, names) {
+  const count = weights.length;
+  const { nats, parts } = missed(count, weights, guess);
+  const miss = `Your guess is ${show(Math.max(0, nats))} nats off, KL(weights ‖ guess)`;
+  if (nats < LEAST) return `${miss}: as good as right.`;
+  const key = parts.indexOf(Math.max(...parts));
+  // The further from equal weights, the sharper.
+  const [sharp, wanted] = [guess, weights].map((part) => missed(count, part, Array(count).fill(1 / count)).nats);
+  const turned = weights.some((weight, one) =>
+    weights.some((other, two) => weight > other && guess[one] < guess[two] - LEAST),
+  );
+  const shape = turned ? "" : `it is too ${sharp < wanted ? "flat" : "sharp"}, and `;
+  const much = guess[key] < weights[key] ? "little" : "much";
+  const most = `the largest part, ${show(parts[key])}, is for ${names[key]}, which got too ${much}`;
+  return `${miss}: ${shape}${most}, ${show(guess[key])} in place of ${show(weights[key])}.`;
+}
+
+/**
+ * Lets the reader guess the weights before a preset shows them: gives what `mount` takes as `guess`. `missed` is the
+ * law that compares the results' `weights`, and the `rest` of an absent key if there is any. */
+export const guessing =
+  (missed) =>
+  ({ model, presets, compute, columns }) => {
+    const quantities = model.get("_quantities");
+    const plain = (value) => JSON.stringify(value).replaceAll("-", "−").replaceAll(",", ", ");
+    let box;
+    let open = false; // for a press that shows the answer
+
+    function ask(item, changes) {
+      const then = { ...model.get("_initial"), ...changes };
+      const results = compute(then, model.get("_constants"));
+      const rows = columns.of(then, results);
+      const weights = [...results.weights, ...(results.rest ? [results.rest] : [])];
+      const names = weights.map((_, key) => (rows[key] ? `key ${key + 1}` : "the absent key"));
+      let guess = weights.map(() => 1 / weights.length);
+      let before = guess; // when the drag began
+      const said = html("p", { role: "status" });
+      const place = () =>
+        bars.forEach(({ bar, reading }, key) => {
+          bar.value = guess[key];
+          reading.textContent = show(guess[key]) + (item.matches(".told") ? `\n${show(weights[key])}` : "");
+        });
+      const bars = weights.map((weight, key) => {
+        const name = `your weight of ${names[key]}`;
+        const bar = html("input", { type: "range", min: 0, max: 1, step: 0.01, "aria-label": name, ...OWN_KEYS });
+        bar.addEventListener("input", () => {
+          guess = rebalance(before, key, Number(bar.value));
+          said.textContent = "";
+          place();
+        });
+        bar.addEventListener("change", () => (before = guess));
+        const reading = html("span", { class: "reading" });
+        const word = html("span", {}, names[key], rows[key] ? `, score ${plain(rows[key][0])}` : "");
+        const row = html("label", { style: `${color(key)}; --share: ${weight}` }, word, bar, reading, html("i"));
+        return { bar, reading, row };
+      });
+      const answer = html("button", { type: "button", ...OWN_KEYS }, "Show the law’s answer");
+      answer.addEventListener("click", () => {
+        open = true;
+        item.firstChild.click();
+        open = false;
+        item.classList.add("told");
+        said.textContent = verdict(missed, weights, guess, names);
+        place();
+      });
+      const sets = Object.entries(changes).map(([name, value]) => {
+        const { label, choices } = quantities[name];
+        return `${label || name} = ${choices ? choices[value] : plain(value)}`;
+      });
+      box?.remove();
+      item.classList.remove("told");
+      box = html("div", { class: "guess" });
+      box.append(`${sets.join("; ")}; all else as at the start.`, ...bars.map(({ row }) => row), answer, said);
+      item.append(box);
+      place();
+      bars[0].bar.focus();
+    }
+
+    [...presets.children].forEach((item, place) => {
+      item.append(html("span", {}, item.lastChild));
+      item.firstChild.addEventListener(
+        "click",
+        (event) => {
+          if (!presets.classList.contains("guessing") || open) return;
+          event.stopImmediatePropagation();
+          ask(item, model.get("_presets")[place][2]);
+        },
+        true, // before the press does what it does else
+      );
+    });
+    const toggle = html("button", { type: "button", ...OWN_KEYS, "aria-pressed": "false" }, "Guess first");
+    toggle.addEventListener("click", () => {
+      toggle.setAttribute("aria-pressed", presets.classList.toggle("guessing"));
+      box?.remove();
+    });
+    presets.before(html("div", { class: "guess-first" }, toggle, "your weights, before a preset shows its own"));
+  };
 
 /** Brings the still widgets of one kind that the page has so far to life, and keeps their state in the URL. */
 export function awaken(kind, render) {

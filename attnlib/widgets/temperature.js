@@ -1,6 +1,7 @@
 // Temperature sharpening: some scores at one temperature; how even the weights are at any temperature.
-import { evenness, softmax } from "laws";
+import { evenness, missed, softmax } from "laws";
 import {
+  guessing,
   handle,
   leaders,
   letterMark,
@@ -94,5 +95,5 @@ function describe({ tau }, { entropy, effective, weights }) {
 }
 
 export function render({ model, el }) {
-  return mount({ model, el, compute, build, columns: scoreColumns, describe });
+  return mount({ model, el, compute, build, columns: scoreColumns, describe, guess: guessing(missed) });
 }

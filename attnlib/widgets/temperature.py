@@ -7,7 +7,7 @@ from attnlib.codegen import Law
 from attnlib.formulas import n, s, tau, transport
 from attnlib.formulas import temperature as formulas
 from attnlib.layer import softmax
-from attnlib.widgets.base import Quantity, Widget, by_key, show
+from attnlib.widgets.base import MISSED, Quantity, Widget, by_key, show
 
 
 class TemperatureSharpening(Widget):
@@ -33,6 +33,7 @@ class TemperatureSharpening(Widget):
     laws = (
         Law("softmax", (tau, n, s), weights=transport.plan),
         Law("evenness", (tau, n, s, formulas.top), entropy=formulas.entropy, effective=formulas.effective_keys),
+        MISSED,
     )
     shown = (transport.plan, formulas.entropy, formulas.effective_keys)
 

@@ -1,9 +1,10 @@
 // The simplex of plans: a point of the triangle is a plan for three keys; levels of its cost, and the cheapest plan.
-import { apart, cheapest, giniCheapest, giniPrice, least, place, price } from "laws";
+import { apart, cheapest, giniCheapest, giniPrice, least, missed, place, price } from "laws";
 import {
   connect,
   crossing,
   diamond,
+  guessing,
   handle,
   leaders,
   letterMark,
@@ -167,5 +168,5 @@ function describe({ gini }, { excess, divergence, weights }) {
 }
 
 export function render({ model, el }) {
-  return mount({ model, el, compute, build, columns, describe });
+  return mount({ model, el, compute, build, columns, describe, guess: guessing(missed) });
 }

@@ -9,7 +9,7 @@ from attnlib.formulas import n, nu, p, s, tau, w
 from attnlib.formulas import transport as formulas
 from attnlib.maxent import kl_divergence
 from attnlib.transport import objective, plan
-from attnlib.widgets.base import Quantity, Switch, Widget, by_key, show
+from attnlib.widgets.base import MISSED, Quantity, Switch, Widget, by_key, show
 
 
 class PlanSimplex(Widget):
@@ -55,6 +55,7 @@ class PlanSimplex(Widget):
         Law("apart", (tau, n, p, w), divergence=formulas.dearness),
         Law("giniPrice", (tau, n, s, p), cost=formulas.gini_cost),
         Law("giniCheapest", (tau, n, s, nu), weights=formulas.gini_plan, mass=formulas.gini_mass),
+        MISSED,
     )
     shown = (formulas.cost, formulas.plan, formulas.gini_cost, formulas.gini_plan)
 
