@@ -37,6 +37,8 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # as Jupyter Book does for the extensions in _config.yml
 PATH = "/book/"  # the book need not be at the root of its host
+# A picture on a page: its kind and its name; a field has no name.
+HOST = re.compile(r'<div class="attention-widget-host" id="[^"]*" data-widget="([^"]*)" data-name="([^"]*)">')
 COMPRESSED = {".html", ".css", ".js", ".svg", ".json", ".txt", ".md"}
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -130,8 +132,7 @@ def places(site):
     """Where each kind of widget stands for the first time: the page, and the widget's name there."""
     first_places = {}
     for page in sorted((site / "chapters").glob("[0-9]*.html")):
-        for tag in re.findall(r'<div class="attention-widget-host"[^>]*>', page.read_text("utf-8")):
-            kind, name = re.search(r'data-widget="([^"]*)" data-name="([^"]*)"', tag).groups()
+        for kind, name in HOST.findall(page.read_text("utf-8")):
             first_places.setdefault(kind, (f"chapters/{page.name}", name))
     return first_places
 

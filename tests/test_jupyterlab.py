@@ -161,6 +161,32 @@ def test_every_widget_lives_here_and_a_switch_reaches_python(tab):
     expect(cells).to_have_text([f"{weight:.4f}" for weight in weights])
 
 
+def test_a_field_for_an_answer_works_below_its_cell_and_keeps_its_keys(tab):
+    form = tab.locator("form.attention-answer").first
+    form.scroll_into_view_if_needed()
+    cells = "jupyterapp.shell.currentWidget.content.widgets.length"
+    count = tab.evaluate(cells)
+    for text, said in (("abx", "is not a number here"), ("15/2", "Right."), ("2.5", "is wrong.")):
+        form.locator("input").fill("")
+        form.locator("input").press_sequentially(text)
+        tab.keyboard.press("Enter")
+        expect(form.get_by_role("status")).to_contain_text(said)
+    assert tab.evaluate(cells) == count
+
+
+def test_a_guess_comes_first_here_too(tab):
+    widget = tab.locator(WIDGET).first
+    alpha = json.loads(tab.evaluate(RUN, "print(fusion.alpha)"))
+    widget.get_by_role("button", name="Guess first").click()
+    widget.get_by_role("button", name="α = 3").click()
+    tab.keyboard.press("ArrowRight")
+    assert json.loads(tab.evaluate(RUN, "print(fusion.alpha)")) == alpha != 3
+    widget.get_by_role("button", name="Show the law’s answer").click()
+    expect(widget.locator(".guess [role=status]")).to_contain_text("nats off")
+    assert settled(lambda: float(tab.evaluate(RUN, "print(fusion.alpha)")), lambda value: value == 3) == 3
+    widget.get_by_role("button", name="Guess first").click()
+
+
 def test_a_measurement_runs_on_this_machine_and_stops_where_memory_ends(tab):
     tab.evaluate(RUN, "from attnlib.widgets import LengthScaling\nfrom IPython.display import display")
     tab.evaluate(RUN, "scaling = LengthScaling(head_dim=16)\ndisplay(scaling)")

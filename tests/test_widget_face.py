@@ -1,9 +1,9 @@
 """What every widget on the built site owes its reader: a first screen, a finger, links, and keys kept to itself."""
 
 import json
-import re
 
 import pytest
+from conftest import HOST
 
 from attnlib.widgets import static_files
 
@@ -13,8 +13,8 @@ def widgets(site):
     """Every widget of the site: page, and name there."""
     places = []
     for path in sorted(site.rglob("*.html")):
-        for host in re.findall(r'<div class="attention-widget-host"[^>]*>', path.read_text(encoding="utf-8")):
-            places.append((path.relative_to(site).as_posix(), re.search(r'data-name="([^"]*)"', host)[1]))
+        for _kind, name in HOST.findall(path.read_text(encoding="utf-8")):
+            places.append((path.relative_to(site).as_posix(), name))
     assert places
     return places
 

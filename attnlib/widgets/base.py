@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from collections.abc import Iterable
 from importlib import resources
 from typing import ClassVar
 
@@ -32,7 +33,7 @@ _DECLARATION = re.compile(r"^(?=(?:export )?(?:async )?(?:const|let|function|cla
 _IMPORT = re.compile(r'^import\s+\{([^}]*)\}\s+from\s+"([^"]+)";\n', re.MULTILINE)
 
 
-def _script(kind: str, laws: tuple[Law, ...]) -> str:
+def _script(kind: str, laws: tuple[Law, ...], starter: str = "awaken") -> str:
     """One script from the laws, what widgets share, and the widget's own part: live widgets cannot import files.
 
     Raises
@@ -57,7 +58,7 @@ def _script(kind: str, laws: tuple[Law, ...]) -> str:
             raise ValueError(f"{list(parts)[number]} has an import that cannot be bundled: {left[0]}")
         if twice := declared_names(text) & frozenset().union(*map(declared_names, scripts[:number])):
             raise ValueError(f"{list(parts)[number]} declares again {', '.join(sorted(twice))}")
-    scripts[1] = _reached(scripts[1], {"awaken"} | asked.get("./shared.js", set()))
+    scripts[1] = _reached(scripts[1], {starter} | asked.get("./shared.js", set()))
     text = re.sub(r"^export (?=(?:async )?(?:const|function)\b)", "", "\n".join(scripts), flags=re.MULTILINE)
     return re.sub(r"^\s+", "", text, flags=re.MULTILINE)  # a page loads the code alone
 
@@ -178,40 +179,43 @@ def _frozen(value):
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
-class Live(anywidget.AnyWidget):
-    """What lives in a notebook and, without a kernel, on a page: one script, `kind.js`, and one style sheet for all."""
+def linked(name: str) -> str:
+    """A name that may stand in links, as it is; raises `ValueError` for another."""
+    if not re.fullmatch(r"[A-Za-z][\w-]*", name, re.ASCII):
+        raise ValueError(f"name must be letters, digits and hyphens, a letter first, for it is in links; got {name!r}")
+    return name
+
+
+class Island(anywidget.AnyWidget):
+    """What is live in a notebook and, by the same script, on a page without a kernel.
+
+    A subclass names its kind (its front end is `kind.js`), the laws that it runs if any, and what of `shared.js` brings
+    it to life on a page.
+    """
 
     kind: ClassVar[str]
     laws: ClassVar[tuple[Law, ...]] = ()
+    starter: ClassVar[str] = "enliven"
 
     def __init_subclass__(cls, **options):
-        if {"kind", "laws"} & vars(cls).keys():  # not for the classes that traitlets makes of ours for one more trait
-            cls._esm = _script(cls.kind, cls.laws) + "\nexport default { render };\n"
+        if {"kind", "laws"} & vars(cls).keys() and hasattr(cls, "kind"):  # not for those that traitlets makes of ours
+            cls._esm = _script(cls.kind, cls.laws, cls.starter) + "\nexport default { render };\n"
         super().__init_subclass__(**options)
-
-    def __init__(self, *, name: str, **traits):
-        if not re.fullmatch(r"[A-Za-z][\w-]*", name, re.ASCII):
-            raise ValueError(
-                f"name must be letters, digits and hyphens, a letter first, for it is in links; got {name!r}"
-            )
-        self.name = name
-        super().__init__(**traits)
 
     @property
     def _css(self) -> str:
         return embedded() + _source("widget.css")  # a notebook has no file to take the font from
 
-    def _host(self, still: str, names) -> str:
-        """The HTML of a page: what stands there without scripts, and the traits that its script begins with."""
-        state = json.dumps(self.get_state(names)).replace("<", r"\u003c")
+    def _host(self, names: dict[str, str], traits: Iterable[str], still: str = "") -> str:
+        """What a page holds: the values of some traits, and what is seen without scripts."""
+        state = json.dumps(self.get_state([*traits])).replace("<", r"\u003c")
+        named = "".join(f' {name}="{html.escape(value)}"' for name, value in names.items())
         return (
-            f'<div class="attention-widget-host" id="{html.escape(self.name)}" data-widget="{self.kind}" '
-            f'data-name="{html.escape(self.name)}"><div class="attention-widget still">{still}</div>'
-            f'<script type="application/json">{state}</script></div>'
+            f'<div class="attention-widget-host"{named}>{still}<script type="application/json">{state}</script></div>'
         )
 
 
-class Widget(Live):
+class Widget(Island):
     """The base of the book's pictures.
 
     A subclass names its kind (its front end is `kind.js`), its title, the laws that it runs and, of these, the formulas
@@ -228,6 +232,7 @@ class Widget(Live):
         The inputs.
     """
 
+    starter = "awaken"
     title: ClassVar[str]
     shown: ClassVar[tuple[Formula, ...]]
     precise: ClassVar[tuple[str, ...]] = ("weights",)  # results of which every digit is right, however small they are
@@ -262,9 +267,9 @@ class Widget(Live):
                 raise ValueError(
                     f"{type(self).__name__} takes {', '.join(quantities)}; got also {', '.join(sorted(unknown))}"
                 )
+        self.name = linked(self.kind if name is None else name)
         legend = _letters(self.shown)
         super().__init__(
-            name=self.kind if name is None else name,
             _quantities={key: trait.metadata["quantity"] for key, trait in quantities.items()},
             _formula=mathml(
                 [(formula.letter, formula.expression) for formula in self.shown],
@@ -319,9 +324,12 @@ class Widget(Live):
     def _repr_mimebundle_(self, **options):
         data, metadata = super()._repr_mimebundle_(**options)
         still = self._still()
-        address = f'<div class="address" data-address="{html.escape(self.link())}"></div>'
-        shown = f"{still}<p>{html.escape(self.describe())}</p>{address}"
-        data["text/html"] = self._host(shown, [*self._quantities, *_PAGE_STATE, *self.page_data])
+        data["text/html"] = self._host(
+            {"id": self.name, "data-widget": self.kind, "data-name": self.name},
+            [*self._quantities, *_PAGE_STATE, *self.page_data],
+            f'<div class="attention-widget still">{still}<p>{html.escape(self.describe())}</p>'
+            f'<div class="address" data-address="{html.escape(self.link())}"></div></div>',
+        )
         data["image/svg+xml"] = still
         data[RECORD_TYPE] = [{"kind": "widget", "id": self.kind, "name": self.name}]
         data["text/plain"] = f"{self.title}. {self.describe()}"
@@ -353,27 +361,27 @@ def by_key(numbers) -> str:
     return ", ".join(f"key {key} {show(number)}" for key, number in enumerate(numbers, 1))
 
 
+def island_classes() -> dict[str, type[Island]]:
+    """All that is live on the book's pages, by its kind."""
+    classes = [*Widget.__subclasses__(), *(cls for cls in Island.__subclasses__() if cls is not Widget)]
+    return {cls.kind: cls for cls in classes if cls.__module__.startswith(f"{__package__}.")}
+
+
 def widget_classes() -> dict[str, type[Widget]]:
-    """Every picture of the book, by its kind."""
-    return {cls.kind: cls for cls in Widget.__subclasses__() if cls.__module__.startswith(f"{__package__}.")}
-
-
-def live_classes() -> dict[str, type[Live]]:
-    """Everything of the book that lives, by its kind: the pictures, and what else has a script."""
-    others = [
-        cls for cls in Live.__subclasses__() if cls is not Widget and cls.__module__.startswith(f"{__package__}.")
-    ]
-    return widget_classes() | {cls.kind: cls for cls in others}
+    """Of these the pictures, by their kind."""
+    return {kind: cls for kind, cls in island_classes().items() if issubclass(cls, Widget)}
 
 
 def static_files() -> dict[str, str]:
-    """What a static site serves for its widgets, by file name: one script a widget, its data, one style sheet.
+    """What a static site serves for its islands, by file name: one script each, a widget's data, one style sheet.
 
     Plain scripts, not modules or JSON: browsers load neither from a disk, where a lecturer's copy of the site may be.
     """
-    frame = '(() => {{\n"use strict";\n{script}\nawaken("{kind}", render);\n}})();\n'
-    scripts = {kind: _script(kind, cls.laws) for kind, cls in live_classes().items()}
-    files = {f"{kind}.js": frame.format(script=script, kind=kind) for kind, script in scripts.items()}
+    frame = '(() => {{\n"use strict";\n{script}\n{starter}("{kind}", render);\n}})();\n'
+    files = {
+        f"{kind}.js": frame.format(script=_script(kind, cls.laws, cls.starter), starter=cls.starter, kind=kind)
+        for kind, cls in island_classes().items()
+    }
     for kind, cls in widget_classes().items():
         if cls.data_file:
             files[f"{kind}-data.js"] = f'(globalThis.attentionData ??= {{}})["{kind}"] = {_source(cls.data_file)};\n'

@@ -18,12 +18,12 @@ from attnlib.language import FUNCTIONS, parse, spelled, written
 from attnlib.printing import letter
 from attnlib.proof import Index
 from attnlib.turn import TOO_LARGE, Exercise, Shown, form
-from attnlib.widgets.base import Live, Widget
+from attnlib.widgets.base import Island, Widget, linked
 
 SECONDS = 20  # that a check may take
 
 
-class YourTurn(Live):
+class YourTurn(Island):
     """An exercise in proof: the reader is given a proof's first and last line, and writes those between.
 
     On a page the prover runs in the reader's browser, once they start it; in a notebook, in a process beside the
@@ -67,6 +67,7 @@ class YourTurn(Live):
     _picture: traitlets.List = traitlets.List().tag(sync=True)  # the name of what shows numbers, if anything
 
     def __init__(self, name: str, proof: Derivation, *, shown: Widget | None = None, inputs=None, means=None):
+        self.name = linked(name)
         steps = tuple(step for step, _reason in proof.lines)
         if bad := [reason for _step, reason in proof.lines if "\\" in reason]:
             raise ValueError(f"proof must give its reasons in plain words, for they are hints; got {bad[0]!r}")
@@ -80,7 +81,6 @@ class YourTurn(Live):
             for text, (_step, reason) in zip(packed["steps"], proof.lines, strict=True)
         ]
         super().__init__(
-            name=name,
             _exercise=packed,
             _book=book,
             _names=_typed(self.exercise, means or {}),
@@ -110,7 +110,9 @@ class YourTurn(Live):
         given = self._table([(start["mathml"], "start"), (goal["mathml"], "goal")])
         proof = self._table([(line["mathml"], html.escape(line["reason"])) for line in self._book])
         solution = f"<details><summary>The book’s proof</summary>{proof}</details>"
-        data["text/html"] = self._host(given + solution, ["lines", "_exercise", "_book", "_names", "_picture", "_sign"])
+        names = {"id": self.name, "data-widget": self.kind, "data-name": self.name}
+        traits = ("lines", "_exercise", "_book", "_names", "_picture", "_sign")
+        data["text/html"] = self._host(names, traits, f'<div class="attention-widget still">{given}{solution}</div>')
         data[RECORD_TYPE] = [{"kind": "turn", "id": self.name}]
         data["text/plain"] = f"Your turn: from {start['text']} to {goal['text']}."
         return data, metadata

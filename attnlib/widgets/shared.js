@@ -743,12 +743,21 @@ export const guessing =
     presets.before(html("div", { class: "guess-first" }, toggle, "your weights, before a preset shows its own"));
   };
 
-/** Brings the still widgets of one kind that the page has so far to life, and keeps their state in the URL. */
-export function awaken(kind, render) {
+/** Brings what the page has of one kind so far to life; `first`, if given, is called before. */
+export function enliven(kind, render, first) {
   for (const el of document.querySelectorAll(`[data-widget="${kind}"]`)) {
     if (el.model) continue;
     const model = new PageModel(JSON.parse(el.querySelector("script[type='application/json']").textContent));
-    const quantities = model.get("_quantities") ?? {};
+    first?.(model, el);
+    render({ model, el });
+    el.model = model;
+  }
+}
+
+/** Brings widgets to life, and keeps their state in the URL. */
+export function awaken(kind, render) {
+  enliven(kind, render, (model, el) => {
+    const quantities = model.get("_quantities");
     const { name } = el.dataset;
     const state = () => Object.fromEntries(Object.keys(quantities).map((key) => [key, model.get(key)]));
     const set = (changes) => {
@@ -762,8 +771,6 @@ export function awaken(kind, render) {
       if (changes && scroll) el.scrollIntoView({ block: "start" });
     };
     if (location.hash) follow(location.hash, false);
-    render({ model, el });
-    el.model = model;
 
     let waiting;
     const write = () => {
@@ -789,5 +796,5 @@ export function awaken(kind, render) {
       // Where the address is already the link's, the browser tells of no change.
       if (link.href === location.href) follow(link.hash, true);
     });
-  }
+  });
 }
