@@ -152,10 +152,10 @@ def prepare(app, config):
         try:
             if not package.is_dir():
                 fetch(package)
+            make(package, folder)
         except Failed as error:
             logger.info("prover: the site has none, for %s", str(error).splitlines()[0])
             return
-        make(package, folder)
     app.prover_files = folder
     config.attention_prover = f"{sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.1f} MB"
     for old in folder.parent.iterdir():

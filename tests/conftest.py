@@ -8,6 +8,7 @@
 | --------- | ---------------------------------------------------------------------- |
 | `site`    | the folder with the built HTML                                         |
 | `places`  | where each kind of widget stands on it                                 |
+| `proofs`  | the proofs of its pages, as a reader would type them                    |
 | `server`  | the address of the book on a local server, as on the web: below a path |
 | `browser` | Chromium, through Playwright                                           |
 | `pages`   | the names of all pages, such as `chapters/01-layer.html`               |
@@ -16,6 +17,8 @@
 
 import contextlib
 import gzip
+import itertools
+import json
 import mimetypes
 import os
 import re
@@ -32,13 +35,16 @@ import pytest
 import yaml
 from backends import backend, rng  # noqa: F401 (fixtures: every test file may ask for them)
 from filelock import FileLock
+from jupyter_cache import get_cache
 from playwright.sync_api import sync_playwright
+
+from attnlib.derive import LINES_TYPE
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # as Jupyter Book does for the extensions in _config.yml
 PATH = "/book/"  # the book need not be at the root of its host
-# A picture on a page: its kind and its name; a field has no name.
-HOST = re.compile(r'<div class="attention-widget-host" id="[^"]*" data-widget="([^"]*)" data-name="([^"]*)">')
+# A picture on a page: its kind and its name; a field has no name, and a proof is no picture.
+HOST = re.compile(r'<div class="attention-widget-host" id="[^"]*" data-widget="(?!proof)([^"]*)" data-name="([^"]*)">')
 COMPRESSED = {".html", ".css", ".js", ".svg", ".json", ".txt", ".md"}
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -135,6 +141,34 @@ def places(site):
         for kind, name in HOST.findall(page.read_text("utf-8")):
             first_places.setdefault(kind, (f"chapters/{page.name}", name))
     return first_places
+
+
+@pytest.fixture(scope="session")
+def proofs(site) -> dict[str, str]:
+    """Every proof of the book's pages as a reader would type it, in JSON, and the chapter that it is from."""
+    return typed_proofs(site.parent)
+
+
+def typed_proofs(build: Path) -> dict[str, str]:
+    """Return what `proofs` does, of a folder in which the book was built."""
+    (folder,) = (build / ".jupyter_cache").iterdir()
+    cache, found = get_cache(folder), {}
+    for record in cache.list_cache_records():
+        for cell in cache.get_cache_bundle(record.pk).nb.cells:
+            for output in cell.get("outputs", ()):
+                for packed in output.get("data", {}).get(LINES_TYPE, ()):
+                    found[json.dumps(packed)] = Path(record.uri).stem
+    return found
+
+
+def requests(proofs) -> list[dict]:
+    """Return a request to check each step of some proofs after the one before it."""
+    asked = []
+    for packed in map(json.loads, sorted(proofs)):
+        for start, step in itertools.pairwise(packed["steps"]):
+            exercise = packed | {"steps": [start, step]}
+            asked.append({"id": len(asked), "do": "check", "exercise": exercise, "lines": [], "text": step})
+    return asked
 
 
 @cache

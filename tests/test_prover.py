@@ -14,17 +14,11 @@ from types import SimpleNamespace
 
 import browsers
 import pytest
-from conftest import ROOT
+from conftest import ROOT, requests
 
 from attnlib.turn import respond
 from sphinx_extensions import prover
 
-REQUESTS = [
-    {"id": 1, "left": "Sum(exp(s[i]), (i, 1, n))", "right": "Sum(exp(s[j]), (j, 1, n))"},
-    {"id": 2, "left": "exp(alpha + beta)", "right": "exp(alpha)*exp(beta)"},
-    {"id": 3, "left": "Sum(w[i], (i, 1, n))", "right": "n"},
-    {"id": 4, "left": "log(alpha)", "right": "alpha - 1"},
-]
 START = """(address) => {
     window.heard = [];
     window.worker = new Worker(address, { type: "module" });
@@ -130,13 +124,13 @@ def test_no_page_asks_for_the_prover_by_itself(browser, server, page):
         assert reader.asked and not [url for url in reader.asked if "/prover/" in url]
 
 
-def test_the_worker_proves_what_is_proved_here(reader, site, stored):
+def test_the_worker_proves_what_is_proved_here(reader, site, stored, proofs):
     with plain_host(site) as (address, asked):
         assert start(reader, address) == {"ready": True}
         told = reader.evaluate(LOADED)
         assert [progress["loaded"] for progress in told] == sorted(progress["loaded"] for progress in told)
         assert told[-1] == {"loaded": sum(stored.values()), "total": sum(stored.values())}
-        for request in REQUESTS:
+        for request in requests(proofs)[::12]:
             reader.evaluate(ASK, json.dumps(request))
             answer = reader.wait(ANSWER, request["id"])
             assert json.loads(answer["answer"]) == json.loads(respond(json.dumps(request)))

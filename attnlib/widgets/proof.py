@@ -12,7 +12,7 @@ import threading
 import sympy as sp
 import traitlets
 
-from attnlib.derive import RECORD_TYPE, Derivation
+from attnlib.derive import LINES_TYPE, RECORD_TYPE, Derivation
 from attnlib.formulas import MEANINGS, Weight
 from attnlib.language import FUNCTIONS, parse, spelled, written
 from attnlib.printing import letter
@@ -114,6 +114,7 @@ class YourTurn(Island):
         traits = ("lines", "_exercise", "_book", "_names", "_picture", "_sign")
         data["text/html"] = self._host(names, traits, f'<div class="attention-widget still">{given}{solution}</div>')
         data[RECORD_TYPE] = [{"kind": "turn", "id": self.name}]
+        data[LINES_TYPE] = [self._exercise]
         data["text/plain"] = f"Your turn: from {start['text']} to {goal['text']}."
         return data, metadata
 
