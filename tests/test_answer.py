@@ -6,9 +6,11 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from docutils import nodes
 from docutils.utils import new_document
 from sphinx_exercise.nodes import exercise_node
+from test_site import TAGS
 from test_widget_face import calls
 
 from attnlib.widgets import Answer, static_files
@@ -110,6 +112,17 @@ def test_without_scripts_and_on_paper_there_is_no_field(fields, open_page):
     assert tab.locator("form.attention-answer").first.is_visible()
     tab.emulate_media(media="print")
     assert tab.locator("form.attention-answer").first.is_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_field_that_has_answered_is_accessible(scheme, fields, open_page):
+    page, [(exercise, state), *_] = next(iter(fields.items()))
+    tab = open_page(page, color_scheme=scheme)
+    form = tab.locator("form.attention-answer").first
+    for text in (repr(state["value"]), "log"):
+        typed(tab, form, text)
+        result = Axe().run(tab, context=f"#{exercise}", options={"runOnly": TAGS})
+        assert not result.response["violations"]
 
 
 READ = {

@@ -697,7 +697,7 @@ export const guessing =
         });
         bar.addEventListener("change", () => (before = guess));
         const reading = html("span", { class: "reading" });
-        const word = html("span", {}, names[key], rows[key] ? `, score ${plain(rows[key][0])}` : "");
+        const word = html("span", {}, names[key], rows[key] ? `, score ${show(rows[key][0])}` : "");
         const row = html("label", { style: `${color(key)}; --share: ${weight}` }, word, bar, reading, html("i"));
         return { bar, reading, row };
       });
