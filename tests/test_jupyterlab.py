@@ -199,3 +199,39 @@ def test_a_measurement_runs_on_this_machine_and_stops_where_memory_ends(tab):
     expect(scaling.locator(".points-key")).to_contain_text("numpy naive: 3 points, measured here")
     expect(scaling.locator(".points-key")).to_contain_text("not tried: it needs")
     expect(scaling.get_by_role("button", name="Measure on this machine")).to_be_enabled()
+
+
+def test_a_reader_proves_with_the_kernel_and_python_has_the_lines(tab):
+    code = """
+from sympy import Derivative
+from attnlib.derive import Derivation
+from attnlib.formulas import Weight, alpha, i, s
+from attnlib.widgets import YourTurn
+w_i = Weight(i, alpha)
+slope = Derivation(Derivative(w_i, s[i])).step(alpha*w_i - alpha*w_i**2, "the quotient rule")
+turn = YourTurn("slope", slope.step(alpha*w_i*(1 - w_i), "what both share"), shown=fusion, inputs={s: "scores"})
+turn
+"""
+    tab.evaluate(RUN, code)
+    box = tab.locator(f"{WIDGET}.turn").last
+    box.scroll_into_view_if_needed()
+    field, status = box.get_by_label("Next line"), box.locator(".status")
+    field.fill("w_i*(1 - alpha")
+    expect(box.locator(".preview")).to_contain_text("This bracket is not closed.")
+    field.fill("alpha*w_i")
+    expect(box.locator(".preview math")).to_be_visible()
+    field.press("Enter")
+    expect(status).to_contain_text("Refuted: at s = ")
+    box.get_by_role("button", name="See these numbers in the picture").click()
+    said = json.loads(status.inner_text().split("s = (")[1].split(")")[0].join("[]").replace("−", "-"))
+    assert settled(lambda: scores(tab), lambda now: now == said) == said
+    field.fill("alpha*w_i - alpha*w_i^2")
+    field.press("Enter")
+    expect(status).to_have_text("Proved for every number of keys.")
+    box.get_by_role("button", name="Hint").click()
+    expect(box.locator(".hint")).to_contain_text("what both share")
+    field.fill("alpha*w_i*(1 - w_i)")
+    field.press("Enter")
+    expect(status).to_contain_text("the proof is complete")
+    written = settled(lambda: tab.evaluate(RUN, "print(turn.lines)").strip(), lambda lines: lines.count("w_i") > 3)
+    assert written == "['alpha*w_i - alpha*w_i^2', 'alpha*w_i*(1 - w_i)']"

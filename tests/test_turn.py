@@ -53,7 +53,7 @@ def parts(expr, where):
     """The parts of an expression at which `where` holds, with what puts another in their place."""
     found = [(expr, lambda other: other)] if where(expr) else []
     for place, arg in enumerate(expr.args):
-        if isinstance(arg, sp.Tuple | sp.IndexedBase) or isinstance(expr, sp.Indexed):
+        if isinstance(arg, sp.Tuple | sp.IndexedBase) or isinstance(expr, sp.Indexed | Weight):
             continue
         for part, put in parts(arg, where):
             found.append(

@@ -162,6 +162,10 @@ export function render({ model, el }) {
   const start = html("div", { class: "start" });
   root.append(table, ...(model.send ? [] : [start]), work, ...(solution ? [solution] : []));
   el.replaceChildren(root);
+  // What is typed here is not its host's as well: a notebook's keys, the next slide.
+  root.addEventListener("keydown", (event) => {
+    if (!event.altKey && !event.ctrlKey && !event.metaKey) event.stopPropagation();
+  });
 
   const insert = (text) => {
     const { selectionStart: from, selectionEnd: to, value } = field;
