@@ -161,6 +161,20 @@ def test_every_widget_lives_here_and_a_switch_reaches_python(tab):
     expect(cells).to_have_text([f"{weight:.4f}" for weight in weights])
 
 
+def test_a_measurement_runs_on_this_machine_and_stops_where_memory_ends(tab):
+    tab.evaluate(RUN, "from attnlib.widgets import LengthScaling\nfrom IPython.display import display")
+    tab.evaluate(RUN, "scaling = LengthScaling(head_dim=16)\ndisplay(scaling)")
+    scaling = tab.locator(WIDGET).filter(has=tab.locator(".bench")).last
+    scaling.locator(".bench").scroll_into_view_if_needed()
+    scaling.get_by_label("Memory limit, GB").fill("0.001")
+    scaling.get_by_role("button", name="Measure on this machine").click()
+    expect(scaling.locator(".bench [role=status]")).to_contain_text("3 lengths measured")
+    assert tab.evaluate(RUN, "print(len(scaling.points))").strip() == "4"  # the fourth says why it was not tried
+    expect(scaling.locator(".points-key")).to_contain_text("numpy naive: 3 points, measured here")
+    expect(scaling.locator(".points-key")).to_contain_text("not tried: it needs")
+    expect(scaling.get_by_role("button", name="Measure on this machine")).to_be_enabled()
+
+
 def test_a_field_for_an_answer_works_below_its_cell_and_keeps_its_keys(tab):
     form = tab.locator("form.attention-answer").first
     form.scroll_into_view_if_needed()
@@ -185,20 +199,6 @@ def test_a_guess_comes_first_here_too(tab):
     expect(widget.locator(".guess [role=status]")).to_contain_text("nats off")
     assert settled(lambda: float(tab.evaluate(RUN, "print(fusion.alpha)")), lambda value: value == 3) == 3
     widget.get_by_role("button", name="Guess first").click()
-
-
-def test_a_measurement_runs_on_this_machine_and_stops_where_memory_ends(tab):
-    tab.evaluate(RUN, "from attnlib.widgets import LengthScaling\nfrom IPython.display import display")
-    tab.evaluate(RUN, "scaling = LengthScaling(head_dim=16)\ndisplay(scaling)")
-    scaling = tab.locator(WIDGET).filter(has=tab.locator(".bench")).last
-    scaling.locator(".bench").scroll_into_view_if_needed()
-    scaling.get_by_label("Memory limit, GB").fill("0.001")
-    scaling.get_by_role("button", name="Measure on this machine").click()
-    expect(scaling.locator(".bench [role=status]")).to_contain_text("3 lengths measured")
-    assert tab.evaluate(RUN, "print(len(scaling.points))").strip() == "4"  # the fourth says why it was not tried
-    expect(scaling.locator(".points-key")).to_contain_text("numpy naive: 3 points, measured here")
-    expect(scaling.locator(".points-key")).to_contain_text("not tried: it needs")
-    expect(scaling.get_by_role("button", name="Measure on this machine")).to_be_enabled()
 
 
 def test_a_reader_proves_with_the_kernel_and_python_has_the_lines(tab):
