@@ -16,6 +16,9 @@ from attnlib.widgets import widget_classes
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 LIMIT = 180_000  # bytes that a page may load, compressed
 LONGEST = 15_500  # pixels of a chapter on a laptop, its folds closed: 15,000, and something for other fonts
+# Without the exercises in which the reader writes: who reads on passes them by.
+LENGTH = """() => [...document.querySelectorAll(".exercise:has([data-widget=proof])")].reduce(
+    (length, exercise) => length - exercise.offsetHeight, document.documentElement.scrollHeight)"""
 RAW_TEX = re.compile(r"\\\(|\\\[|\$\$|\\frac|\\sum|\\begin\{")
 # axe looks at every element, and a chapter has ten thousand, most in code and formulas. Before it looks, each kind
 # of code token but the first becomes text, and formulas become empty boxes of their width: their colour is that of the
@@ -63,7 +66,7 @@ def visit(browser, server):
         tab.goto(server + page, wait_until="networkidle")
         tab.evaluate("scrollTo(0, document.body.scrollHeight)")
         tab.wait_for_load_state("networkidle")
-        seen["length"] = tab.evaluate("document.documentElement.scrollHeight")
+        seen["length"] = tab.evaluate(LENGTH)
         for request in finished:
             seen["bytes"][request.resource_type] += request.sizes()["responseBodySize"]
         context.close()
