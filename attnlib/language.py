@@ -55,7 +55,7 @@ FUNCTIONS = {
 }
 _OPERATORS = {"sum": (sp.Sum, "∑"), "prod": (sp.Product, "∏")}
 _ALSO = {"ln": "log", "product": "prod"}
-_SIGNS = {"−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∕": "/", "⁄": "/", "÷": "/", "{": "(", "}": ")"}
+_SIGNS = {"\\": " ", "−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∕": "/", "⁄": "/", "÷": "/", "{": "(", "}": ")"}
 _SIGNS |= {"∑": " sum", "∏": " prod", "∂": " d ", "√": " sqrt", "¹": "^1", "²": "^2", "³": "^3", "½": "(1/2)"}
 _TOKEN = re.compile(
     r" *(?:(?P<number>\d+(?:\.\d+)?|\.\d+)|(?P<name>[A-Za-z][A-Za-z0-9]*)|(?P<sign>\*\*|[-+*/^_=,()[\]]))"
@@ -192,6 +192,13 @@ class Node:
     end: int
 
 
+def _known(name: str) -> str:
+    """The name of a function or an operator as this language has it: Log and ln are log."""
+    lower = name.lower()
+    lower = _ALSO.get(lower, lower)
+    return lower if lower in FUNCTIONS or lower in _OPERATORS else name
+
+
 @dataclass(frozen=True)
 class _Token:
     kind: str
@@ -306,17 +313,19 @@ class _Reader:
 
     def operator(self) -> Node | None:
         token = self.next
-        name = _ALSO.get(token.text, token.text)
         if token.kind != "name":
             return None
+        name = _known(token.text)
         if name in _OPERATORS and not self.is_letter(token):
             self.at += 1
             if not self.take("_"):
-                self.fail(f"{name} needs an index, such as {name}_j", token)
-            limits = self.range(name)
-            self.bound.append(limits[0].name)
-            node = self.node(name, "", (*limits, self.body()), token.start)
-            self.bound.pop()
+                self.fail(f"“{name}” needs an index, such as {name}_j", token)
+            ranges = self.range(name)
+            self.bound += [index.name for index, *_ends in ranges]
+            node = self.body()
+            for limits in reversed(ranges):
+                node = self.node(name, "", (*limits, node), token.start)
+                self.bound.pop()
             return node
         if token.text == "d":
             return self.derivative(token)
@@ -330,24 +339,36 @@ class _Reader:
         self.depth -= 1
         return inner
 
-    def range(self, name: str) -> tuple[Node, ...]:
+    def range(self, name: str) -> list[tuple[Node, ...]]:
+        """The index of a sum and, if they are typed, its ends; or several indices, each with its own range."""
         bracket = self.take("(")
-        index = self.next
-        if index.kind != "name":
-            self.fail(f"{name}_ needs an index, such as {name}_j")
-        self.at += 1
-        limits = [self.node("letter", index.text, (), index.start)]
+        found: list[tuple[Node, ...]] = [(one,) for one in self.indices(name)]
         if bracket:
-            if self.take("="):
-                limits.append(self.sum())
+            while self.take(","):
+                found += [(one,) for one in self.indices(name)]
+            if len(found) == 1 and self.take("="):
+                found = [(*found[0], self.sum())]
             self.close(bracket)
-        if len(limits) == 1 and not isinstance(self.letters.scalars.get(index.text), Index):
-            self.fail(f"{index.text} has no range; type one: {name}_({index.text}=1)^n", index)
-        if len(limits) == 2:
-            if not self.take("^", "**"):
-                self.fail(f"where the {name} ends is missing: {name}_({index.text}=1)^n")
-            limits.append(self.argument())
-        return tuple(limits)
+        for index, *first in found:
+            if first:
+                if not self.take("^", "**"):
+                    self.fail(f"where the {name} ends is missing: {name}_({index.name}=1)^n")
+                return [(index, *first, self.argument())]
+            if not isinstance(self.letters.scalars.get(index.name), Index):
+                words = f"“{index.name}” has no range; type one: {name}_({index.name}=1)^n"
+                raise Unreadable(words, index.start, index.end)
+        return found
+
+    def indices(self, name: str) -> list[Node]:
+        """An index; or two, as in sum_ij."""
+        token = self.next
+        if token.kind != "name":
+            self.fail(f"“{name}_” needs an index, such as {name}_j")
+        self.at += 1
+        names = [token.text]
+        if not self.is_letter(token) and all(isinstance(self.letters.scalars.get(one), Index) for one in token.text):
+            names = list(token.text)
+        return [self.node("letter", one, (), token.start) for one in names]
 
     def derivative(self, token: _Token) -> Node | None:
         """What begins as d/d x, d/dx or d^2/dx^2; else nothing is passed over."""
@@ -425,7 +446,9 @@ class _Reader:
         return self.named(token)
 
     def named(self, token: _Token) -> Node:
-        name, letters = _ALSO.get(token.text, token.text), self.letters
+        name, letters = token.text, self.letters
+        if not (self.is_letter(token) or name in self.bound):
+            name = _known(name)
         joined = self.next.text == "_" and f"{name}_{self.ahead(1).text}"
         if joined and joined in letters.scalars:  # a letter with a word below it, such as s_min
             self.at += 2
@@ -434,26 +457,37 @@ class _Reader:
             return self.indexed(name, token)
         if name in letters.scalars or name in self.bound:
             if self.next.text == "_":
-                self.fail(f"{name} has no index", token)
+                self.fail(f"“{name}” has no index", token)
             return self.node("letter", name, (), token.start)
         if name in letters.functions or name in FUNCTIONS:
             wanted = FUNCTIONS[name][1] if name not in letters.functions else None
             example = {1: "x", 2: "x, y", None: "x"}[wanted]
+            if name == "log" and self.next.kind in ("name", "number"):  # as the book prints it: log w_i
+                return self.node("function", name, (self.operator() or self.atom(),), token.start)
             if not (bracket := self.take("(")):
-                self.fail(f"{name} needs a bracket: {name}({example})", token)
+                self.fail(f"“{name}” needs a bracket: {name}({example})", token)
             parts = self.several(bracket)
             if wanted and len(parts) != wanted:
-                self.fail(f"{name} takes {wanted}, not {len(parts)}: {name}({example})", token)
+                self.fail(f"“{name}” takes {wanted}, not {len(parts)}: {name}({example})", token)
             return self.node("function", name, parts, token.start)
         if name in letters.arrays:
-            self.fail(f"{name} needs an index, such as {name}_i", token)
+            self.fail(f"“{name}” needs an index, such as {name}_i", token)
         if name == "e" and self.next.text in ("^", "**"):
             self.at += 1
             return self.node("function", "exp", (self.argument(),), token.start)
         if name == "pi":
             return self.node("number", "pi", (), token.start)
-        near = difflib.get_close_matches(name, letters.names(), 1) if len(name) > 2 else []
-        self.fail(f"“{name}” is no letter of this exercise" + (f"; is {near[0]} meant?" if near else ""), token)
+        self.fail(f"“{name}” is no letter of this exercise{self.advice(name)}", token)
+
+    def advice(self, name: str) -> str:
+        """What may have been meant by an unknown name."""
+        names = (*self.letters.names(), *self.bound)
+        if name[0] == "d" and name[1:] in names:
+            return f"; a derivative is typed before what it is taken of: d/d {name[1:]} …"
+        if any(name[:cut] in names and name[cut:] in names for cut in range(1, len(name))):
+            return "; between factors stands a space or a *"
+        near = difflib.get_close_matches(name, names, 1) if len(name) > 2 else []
+        return f"; is {near[0]} meant?" if near else ""
 
     def indexed(self, name: str, token: _Token) -> Node:
         opening = self.take("[")
@@ -500,7 +534,10 @@ class _Builder:
         if found is None:
             _fail(node, f"“{node.name}” is no letter of this exercise")
         if isinstance(found, Index) and found not in self.letters.free:
-            _fail(node, f"{node.name} is an index of a sum, and there is no sum over it here")
+            _fail(
+                node,
+                f"“{node.name}” is an index of a sum, and no sum over it is here: a sum ends before the next + or −",
+            )
         return found
 
     def _indexed(self, node, bound):
@@ -510,7 +547,7 @@ class _Builder:
                 _fail(part, "an index must be a whole number")
         array = self.letters.arrays[node.name]
         if len(indices) != (count := self.letters.indices.get(node.name, 1)):
-            _fail(node, f"{node.name} has {count} {'index' if count == 1 else 'indices'}, not {len(indices)}")
+            _fail(node, f"“{node.name}” has {count} {'index' if count == 1 else 'indices'}, not {len(indices)}")
         return Weight(*indices, self.letters.rate) if array is Weight else array[tuple(indices)]
 
     def _bracket(self, node, bound):
@@ -544,7 +581,7 @@ class _Builder:
         if node.name in self.letters.functions:
             return self.letters.functions[node.name](*made)
         if made[0].is_number and not abs(made[0]) <= _LARGE:
-            _fail(node, f"{node.name} is taken of numbers up to {_LARGE}")
+            _fail(node, f"“{node.name}” is taken of numbers up to {_LARGE}")
         return FUNCTIONS[node.name][0](*made)
 
     def _sum(self, node, bound):
@@ -556,7 +593,7 @@ class _Builder:
                 if not value.is_integer:
                     _fail(end, "it must run from a whole number to a whole number")
             if not isinstance(known, Index | None):
-                _fail(index, f"{index.name} is a letter already")
+                _fail(index, f"“{index.name}” is a letter already")
             assumed = {name: True for name in ("positive", "nonnegative") if getattr(first, f"is_{name}")}
             symbol = sp.Symbol(index.name, integer=True, **assumed)
             if known is not None and (first, last) == (known.first, known.last):
@@ -645,7 +682,7 @@ def parse(text: str, letters: Letters) -> Line:
     >>> parse("exp s_i", letters)
     Traceback (most recent call last):
     ...
-    attnlib.language.Unreadable: exp needs a bracket: exp(x)
+    attnlib.language.Unreadable: “exp” needs a bracket: exp(x)
     """
     typed = _Reader(text, letters).line()
     builder = _Builder(letters)

@@ -14,7 +14,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.mathml import MathMLPresentationPrinter
-from sympy.printing.pretty.pretty_symbology import pretty_symbol
+from sympy.printing.pretty.pretty_symbology import pretty_symbol, pretty_use_unicode
 
 _OPEN_TO_THE_RIGHT = (sp.Sum, sp.Product, sp.Integral, sp.Derivative)
 
@@ -168,8 +168,12 @@ def latex(expr: sp.Basic) -> str:
 
 
 def letter(symbol) -> str:
-    """A letter as it is read: alpha is α."""
-    return pretty_symbol(str(symbol))
+    """A letter as it is read, wherever it goes: alpha is α."""
+    before = pretty_use_unicode(True)  # which sympy leaves to the terminal
+    try:
+        return pretty_symbol(str(symbol))
+    finally:
+        pretty_use_unicode(before)
 
 
 class MathML(PositiveFirst, MathMLPresentationPrinter):

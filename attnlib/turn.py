@@ -21,6 +21,7 @@ from attnlib.proof import Answer, Index, Refuted, Undecided, follows, prove, sma
 
 _ASSUMED = ("integer", "positive", "nonnegative", "negative", "real")
 _BYTES = 2**30  # that the process of a kernel may take
+_ZERO = 1e-20  # numbers have 30 digits
 UNDECIDED = "Undecided: no proof was found, and no numbers that refute this line. It may be right; try a smaller step."
 TOO_LARGE = "Too large a step for the prover: try a smaller one."
 
@@ -53,13 +54,19 @@ class Exercise:
     steps: tuple[sp.Basic, ...]
     letters: Letters = None  # type: ignore[assignment]
     shown: Shown | None = None
+    loose: tuple[str, ...] = field(init=False)  # as much as keeps the goal apart from the other steps
     forms: tuple = field(init=False, repr=False)
 
     def __post_init__(self):
         if len(self.steps) < 2:
             raise ValueError(f"steps must be a start and a goal at least; got {len(self.steps)}")
         object.__setattr__(self, "letters", self.letters or Letters.of(*self.steps))
-        object.__setattr__(self, "forms", tuple(map(form, self.steps)))
+        for loose in LOOSE:
+            forms = tuple(form(step, loose) for step in self.steps)
+            if forms[-1] not in forms[:-1]:
+                break
+        object.__setattr__(self, "loose", loose)
+        object.__setattr__(self, "forms", forms)
 
     @property
     def is_about_equations(self) -> bool:
@@ -130,35 +137,73 @@ def _basic(line) -> sp.Basic:
 
 # --- The form of a line ----------------------------------------------------------------------------------------------
 
+# What two lines of one form may differ in, besides the order of terms, names of bound indices and brackets of signs:
+# whether a weight is written out, on which side of a sum a factor stands, whether products are multiplied out.
+LOOSE = (("weights", "factors", "products"), ("weights", "factors"), ("factors",), ())
 
-def form(expr: sp.Basic, depth: int = 0) -> sp.Basic:
-    """What two lines share that differ in the order of terms, in the names of bound indices and in brackets of signs.
+
+def form(expr: sp.Basic, loose: tuple[str, ...] = ()) -> sp.Basic:
+    """What lines of the same form share.
+
+    Parameters
+    ----------
+    expr : Expr or Eq
+        Of an equation, the sides may be exchanged.
+    loose : tuple of str
+        What of `LOOSE` makes no difference.
 
     Examples
     --------
     >>> from attnlib.formulas import i, j, l, over_keys, s
     >>> form(over_keys(s[j] - s[i])) == form(over_keys(-(s[i] - s[j]))) == form(over_keys(s[l] - s[i], l))
     True
+    >>> form(over_keys(2 * s[j])) == form(2 * over_keys(s[j]))
+    False
+    >>> form(over_keys(2 * s[j]), ("factors",)) == form(2 * over_keys(s[j]), ("factors",))
+    True
     """
+    if isinstance(expr, sp.Eq):
+        return sp.Eq(*sorted((form(side, loose) for side in expr.args), key=sp.default_sort_key), evaluate=False)
+    if "weights" in loose:
+        expr = expr.replace(Weight, lambda *arguments: Weight(*arguments).unfold())
+    if "factors" in loose:
+        expr = _outside(expr)
+    if "products" in loose:
+        expr = sp.expand(expr)
+    return _standard(expr, 0)
+
+
+def _outside(expr):
+    """The same with every factor before the sum that does not depend on its index."""
+    if not expr.args or isinstance(expr, sp.Indexed | sp.Derivative | sp.Product):
+        return expr
+    if not isinstance(expr, sp.Sum):
+        return expr.func(*map(_outside, expr.args))
+    result = _outside(expr.function)
+    for limit in expr.limits:
+        factor, body = result.as_independent(limit[0], as_Add=False)
+        result = factor * sp.Sum(body, limit)
+    return result
+
+
+def _standard(expr, depth):
+    """The same with standard names for bound indices, `depth` sums deep, and one way of writing a difference."""
     if not isinstance(expr, sp.Basic) or not expr.args:
         return expr
     if isinstance(expr, sp.UnevaluatedExpr):
-        return form(expr.args[0], depth)
+        return _standard(expr.args[0], depth)
     if isinstance(expr, sp.Sum | sp.Product):
         *inner, (index, first, last) = expr.limits
         body = expr.func(expr.function, *inner) if inner else expr.function
         bound = sp.Symbol(f"index {depth}", integer=True)
-        limits = (bound, form(first, depth), form(last, depth))
-        return expr.func(form(body.xreplace({index: bound}), depth + 1), limits)
-    args = [form(arg, depth) for arg in expr.args]
+        limits = (bound, _standard(first, depth), _standard(last, depth))
+        return expr.func(_standard(body.xreplace({index: bound}), depth + 1), limits)
+    args = [_standard(arg, depth) for arg in expr.args]
     if isinstance(expr, sp.exp):
         return sp.exp(sp.expand(args[0]))
     if isinstance(expr, sp.Mul):
         flipped = [arg for arg in args if arg.is_Add and arg.could_extract_minus_sign()]
-        args = [-arg if arg in flipped else arg for arg in args]
-        return sp.Mul(sp.Integer(-1) ** len(flipped), *args)
-    if isinstance(expr, sp.Derivative):
-        return sp.Derivative(*args)
+        return sp.Mul((-1) ** len(flipped), *(-arg if arg in flipped else arg for arg in args))
     return expr.func(*args)
 
 
@@ -207,8 +252,8 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
     -------
     dict
         `verdict` is "proved", "refuted", "undecided" or "unreadable"; `words` say it.  A line that is proved
-        has also `mathml`; `reached`, which step of the book's proof the reader has come to; `nearer`, whether it
-        leads nearer to the goal; and `done`.  A refuted line may have `state`, which shows the numbers in the widget.
+        has also `mathml`; `next`, the step of the book's proof that a hint is for; `nearer`, whether it leads nearer to
+        one of its steps; and `done`.  A refuted line may have `state`, which shows the numbers in the widget.
 
     Examples
     --------
@@ -224,30 +269,35 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
     earlier = [exercise.steps[0], *(_basic(parse(one, exercise.letters)) for one in lines)]
     last, new = earlier[-1], _basic(line) if exercise.is_about_equations else line.right
     answer = judge(last, line)
-    forms = [form(one) for one in earlier]
     if isinstance(answer, Refuted):
         return _refuted(exercise, answer, new)
     if isinstance(answer, Undecided):
         why = f" {_sentence(answer.reason)}" if exercise.is_about_equations and answer.reason else ""
         return {"verdict": "undecided", "words": UNDECIDED + why}
-    now = form(new)
-    reached = max((exercise.forms.index(one) for one in (*forms, now) if one in exercise.forms), default=0)
-    before = max((exercise.forms.index(one) for one in forms if one in exercise.forms), default=0)
-    goal, done = exercise.forms[-1], now == exercise.forms[-1]
-    nearer = done or reached > before or _distance(now, goal) < min(_distance(one, goal) for one in forms)
+    forms = [form(one, exercise.loose) for one in earlier]
+    now, book = form(new, exercise.loose), exercise.forms
+    done = now == book[-1]
+    nearer = any(_distance(now, step) < min(_distance(one, step) for one in forms) for step in book[1:])
     words = "Proved for every number of keys."
     if done:
         words += " This is the goal: the proof is complete."
     elif not nearer:
-        words += " It may not lead nearer to the goal."
+        words += " It is not seen to lead nearer to the goal."
     return {
         "verdict": "proved",
         "words": words,
         "mathml": line.mathml,
-        "reached": reached,
+        "next": _next(book, (*forms, now)),
         "nearer": nearer,
         "done": done,
     }
+
+
+def _next(book, forms) -> int:
+    """The step of the book's proof after those to which the lines have come, or come near."""
+    reached = max(place for place, step in enumerate(book) if step in forms)  # the start is one
+    nearest = min(range(len(book)), key=lambda place: (_distance(forms[-1], book[place]), -place))
+    return min(max(reached, nearest) + 1, len(book) - 1)
 
 
 def _sentence(words: str) -> str:
@@ -285,7 +335,8 @@ def _refuted(exercise, answer, new) -> dict:
 
 
 def _digits(*values) -> list[str]:
-    """Two numbers to as many digits as tell them apart."""
+    """Two numbers to as many digits as tell them apart; what is zero but for the 30th digit is 0."""
+    values = tuple(value if abs(value) > _ZERO else sp.Integer(0) for value in values)
     texts = ([f"{float(value):.{digits}g}" for value in values] for digits in range(4, 17))
     apart = next((pair for pair in texts if len(set(pair)) == 2), list(map(str, values)))
     return [text.replace("-", "−") for text in apart]
@@ -328,7 +379,7 @@ def _state(exercise, answer) -> dict | None:
         name, bracket, place = symbol.name.partition("[")
         if symbol.is_integer and not bracket:
             continue
-        if name not in shown.inputs:
+        if name not in shown.inputs or "," in place:
             return None
         entry, low, high = shown.inputs[name]
         if not low <= value <= high:

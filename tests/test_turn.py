@@ -24,6 +24,7 @@ from attnlib.widgets.proof import PROVER, Prover
 
 weight = Weight(i, alpha)
 slope = Exercise((sp.Derivative(weight, s[i]), alpha * weight * (1 - weight)))
+product = Exercise((slope.steps[0], alpha * weight - alpha * weight**2, alpha * weight * (1 - weight)))
 estimate = Exercise(
     (
         sp.Eq(over_keys(-kappa * theta[i] * (mean - v[i]), i), 0),
@@ -152,15 +153,21 @@ def unfolded(expr):
 
 
 def test_a_right_line_is_proved_and_the_goal_ends_the_proof():
-    answer = check(slope, [], "alpha*w_i - alpha*w_i^2")
-    assert answer["verdict"] == "proved" and answer["nearer"] and not answer["done"] and answer["reached"] == 0
-    answer = check(slope, ["alpha*w_i - alpha*w_i^2"], "w_i alpha (1 − w_i)")
-    assert answer["done"] and answer["reached"] == 1 and "complete" in answer["words"]
+    answer = check(product, [], "alpha*w_i - alpha*w_i^2")
+    assert answer["verdict"] == "proved" and answer["nearer"] and not answer["done"] and answer["next"] == 2
+    answer = check(product, ["alpha*w_i - alpha*w_i^2"], "w_i alpha (1 − w_i)")
+    assert answer["done"] and "complete" in answer["words"]
+
+
+def test_an_exercise_of_one_step_ends_with_any_form_of_its_goal():
+    for line in ("alpha*w_i - alpha*w_i^2", "alpha*(1 - w_i)*exp(alpha*s_i)/sum_j exp(alpha*s_j)"):
+        assert check(slope, [], line)["done"]
+    assert not check(slope, [], "d/d s_i exp(alpha*s_i)/sum_j exp(alpha*s_j)")["done"]
 
 
 def test_what_leads_nowhere_is_accepted_and_said_to_be_so():
-    answer = check(slope, [], "7 + d/d s_i w_i - 7")
-    assert answer["verdict"] == "proved" and not answer["nearer"] and "not lead nearer" in answer["words"]
+    answer = check(product, ["alpha*w_i - alpha*w_i^2"], "d/d s_i w_i")
+    assert answer["verdict"] == "proved" and not answer["nearer"] and "not seen to lead nearer" in answer["words"]
 
 
 def test_of_a_line_with_two_sides_both_must_follow():
@@ -221,6 +228,16 @@ def test_to_square_or_to_divide_by_what_may_vanish_is_never_proved():
             assert all(isinstance(answer, Refuted | Undecided) for answer in answers), (old, new)
     assert isinstance(follows(sp.Eq(x * above, above), sp.Eq(x, 1)), Proved)
     assert isinstance(follows(sp.Eq(above**2, 4 * x**2 + 1), sp.Eq(above, sp.sqrt(4 * x**2 + 1))), Proved)
+
+
+def test_a_mirrored_goal_ends_a_proof_and_a_factor_may_stand_within_its_sum():
+    for line in ("(sum_i theta_i*v_i)/(sum_i theta_i) = mu", "mu = sum_i theta_i*v_i/sum_i theta_i"):
+        assert check(estimate, [], line)["done"]
+
+
+def test_a_hint_is_for_the_step_after_the_one_that_is_nearest():
+    assert check(estimate, [], "mu*sum_i theta_i = sum_i theta_i*v_i")["next"] == 2
+    assert check(estimate, [], "sum_i kappa*theta_i*(mu - v_i) = 0")["next"] == 1
 
 
 def test_a_form_forgives_order_names_and_signs_alone():

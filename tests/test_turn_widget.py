@@ -120,16 +120,36 @@ def test_a_line_that_cannot_be_read_is_marked_at_its_place(tab, server):
     expect(box.locator(".preview mark")).to_have_text(" ")
     box.get_by_label("Next line").fill("exp w_j")
     expect(box.locator(".preview mark")).to_have_text("exp")
-    expect(box.locator(".preview p")).to_have_text("Exp needs a bracket: exp(x).")
+    expect(box.locator(".preview p")).to_have_text("“exp” needs a bracket: exp(x).")
 
 
 def test_what_is_proved_but_leads_nowhere_is_accepted_and_can_be_undone(tab, server):
     box = opened(tab, server)
-    assert "may not lead nearer" in checked(box, "1 + sum_i u_i*d/d s_j w_i - 1")
+    assert "not seen to lead nearer" in checked(box, "1 + sum_i u_i*d/d s_j w_i - 1")
     assert rows(box) == 3
     box.get_by_role("button", name="Undo").click()
     assert rows(box) == 2
+    field = box.get_by_label("Next line")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("1 + sum_i u_i*d/d s_j w_i - 1")
+    field.fill("")
+    field.press("ArrowUp")
+    expect(field).to_have_value("sum_i u_i*d/d s_j w_i")
+
+
+def test_a_line_can_be_put_into_the_field_again(tab, server):
+    box = opened(tab, server)
+    checked(box, STEPS[0])
+    box.get_by_role("button", name="Put this line into the field").last.click()
+    expect(box.get_by_label("Next line")).to_have_value(STEPS[0])
     expect(box.get_by_label("Next line")).to_be_focused()
+
+
+def test_a_proof_of_one_step_does_not_show_its_goal(tab, server):
+    box = opened(tab, server, SHOWS)
+    expect(box.locator(".turn > table")).to_contain_text("as the task says")
+    assert rows(box) == 2 and box.locator(".turn > table math").count() == 1
+    assert "complete" in checked(box, "w_i/tau - w_i^2/tau") and rows(box) == 2
 
 
 def test_drafts_outlive_a_reload_and_are_proved_again(tab, server):

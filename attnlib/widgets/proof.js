@@ -40,7 +40,9 @@ class PageProver {
     const { resolve, timer } = this.waiting.get(id) ?? {};
     clearTimeout(timer);
     this.waiting.delete(id);
-    resolve?.(failed ? { verdict: "undecided", words: `The prover failed on this line: ${failed}` } : JSON.parse(answer));
+    resolve?.(
+      failed ? { verdict: "undecided", words: `The prover failed on this line: ${failed}` } : JSON.parse(answer),
+    );
     if (failed || memory > MEMORY) this.stop();
   }
   async ask(request) {
@@ -122,8 +124,7 @@ export function render({ model, el }) {
   const [exercise, book, sign] = ["_exercise", "_book", "_sign"].map((key) => model.get(key));
   const draft = drafts(name);
   const prover = model.send ? new KernelProver(model) : (globalThis.attentionProver ??= new PageProver());
-  let lines = []; // { text, mathml, words }
-  let reached = 0;
+  let lines = []; // { text, mathml, next, nearer, done }
   let hints = 0;
 
   const solution = el.querySelector("details");
@@ -147,10 +148,16 @@ export function render({ model, el }) {
   const form = html("form", {}, field, checking);
   const names = html("div", { class: "names", role: "group", "aria-label": "What may be typed" });
   for (const [text, says] of model.get("_names"))
-    names.append(button(html("code", {}, text.trim()), () => insert(text), says ? { title: says, "aria-label": `${text.trim()}: ${says}` } : {}));
+    names.append(
+      button(
+        html("code", {}, text.trim()),
+        () => insert(text),
+        says ? { title: says, "aria-label": `${text.trim()}: ${says}` } : {},
+      ),
+    );
   const undo = button("Undo", () => {
-    lines.pop();
-    settle("The last line is gone.");
+    take(lines.pop().text);
+    settle("The last line is in the field again.");
   });
   const again = button("Start again", () => {
     lines = [];
@@ -173,23 +180,36 @@ export function render({ model, el }) {
     field.focus();
     if (field.value !== value) look();
   };
+  const take = (text) => {
+    field.value = text;
+    look();
+  };
   const keep = () => draft.write({ lines: lines.map(({ text }) => text), text: field.value });
   const done = () => lines.at(-1)?.done;
   function show() {
     const finished = done();
+    const copy = (text) =>
+      button("copy", () => (take(text), field.focus()), {
+        class: "copy",
+        "aria-label": "Put this line into the field",
+      });
     table.replaceChildren(
-      row("", book[0].mathml, "start"),
-      ...lines.map(({ mathml, nearer, done: last }) =>
-        row(sign, mathml, html("span", { class: "proved" }, "✓ proved"), last ? " goal" : nearer ? "" : " not nearer"),
+      row("", book[0].mathml, "start ", copy(book[0].text)),
+      ...lines.map(({ text, mathml, done: last }) =>
+        row(sign, mathml, html("span", { class: "proved" }, "✓ proved"), last ? " goal" : " ", copy(text)),
       ),
-      ...(finished ? [] : [row(sign, book.at(-1).mathml, "goal")]),
+      ...(finished
+        ? []
+        : [book.length > 2 ? row(sign, book.at(-1).mathml, "goal") : row(sign, "?", "as the task says")]),
     );
+    table.classList.toggle("finished", Boolean(finished));
+    hint.textContent = "Hint";
+    hint.disabled = false;
     form.hidden = preview.hidden = names.hidden = hint.hidden = finished;
     undo.disabled = again.disabled = !lines.length;
   }
   /** After lines were taken away. */
   function settle(words) {
-    reached = Math.max(0, ...lines.map((line) => line.reached));
     hints = 0;
     more.replaceChildren();
     say(words);
@@ -200,7 +220,10 @@ export function render({ model, el }) {
   function share() {
     keep();
     if (!model.send) return;
-    model.set("lines", lines.map(({ text }) => text));
+    model.set(
+      "lines",
+      lines.map(({ text }) => text),
+    );
     model.save_changes();
   }
   const say = (...words) => status.replaceChildren(...words);
@@ -217,10 +240,16 @@ export function render({ model, el }) {
   /** The line as it is read, or what is wrong with it at its place. */
   function explain({ mathml, words, start: from, end: to }, text) {
     if (mathml) return (preview.innerHTML = mathml);
-    const wrong = html("mark", {}, text.slice(from, to) || " ");
-    preview.replaceChildren(html("code", {}, text.slice(0, from), wrong, text.slice(to)), html("p", {}, words ?? TOO_LARGE));
+    const wrong = html("mark", {}, text.slice(from, to).slice(0, 80) || " ");
+    const around = [text.slice(Math.max(0, from - 80), from), wrong, text.slice(to, to + 80)];
+    preview.replaceChildren(html("code", {}, ...around), html("p", {}, words ?? TOO_LARGE));
   }
   field.addEventListener("input", look);
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowUp" || field.value) return;
+    event.preventDefault();
+    take(lines.at(-1)?.text ?? book[0].text);
+  });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const text = field.value;
@@ -235,7 +264,6 @@ export function render({ model, el }) {
     if (answer.verdict !== "proved") return;
     looked++;
     lines.push({ text, ...answer });
-    reached = answer.reached;
     hints = 0;
     more.replaceChildren();
     field.value = "";
@@ -250,14 +278,20 @@ export function render({ model, el }) {
     const [picture] = model.get("_picture");
     if (!state || !picture) return [];
     const words = "See these numbers in the picture";
-    return [" ", model.send ? button(words, () => model.send({ do: "show", state })) : html("a", { href: toFragment(picture, state) }, words)];
+    return [
+      " ",
+      model.send
+        ? button(words, () => model.send({ do: "show", state }))
+        : html("a", { href: toFragment(picture, state) }, words),
+    ];
   }
   function help() {
-    const next = book[Math.min(reached + 1, book.length - 1)];
-    hints = Math.min(2, hints + 1);
+    const next = book[lines.at(-1)?.next ?? 1];
+    hints++;
     more.replaceChildren(html("p", {}, `Next: ${next.reason}.`));
-    if (hints < 2) return (hint.textContent = "Show the step");
-    hint.textContent = "Hint";
+    hint.textContent = "Show the step";
+    if (hints < 2) return;
+    hint.disabled = true;
     const step = html("p");
     step.innerHTML = next.mathml;
     more.append(step, html("p", {}, "Typed: ", html("code", {}, next.text)));
@@ -270,9 +304,11 @@ export function render({ model, el }) {
       if (answer.verdict !== "proved") break;
       lines.push({ text, ...answer });
     }
-    reached = Math.max(0, ...lines.map((line) => line.reached));
     field.value = kept.text;
-    if (lines.length) say(`Your ${lines.length === 1 ? "line was" : `${lines.length} lines were`} kept in this browser, and proved again.`);
+    if (lines.length)
+      say(
+        `Your ${lines.length === 1 ? "line was" : `${lines.length} lines were`} kept in this browser, and proved again.`,
+      );
     show();
     if (kept.text) look();
   }
@@ -287,11 +323,26 @@ export function render({ model, el }) {
   work.hidden = true;
   const size = el.dataset.prover;
   if (location.protocol === "file:")
-    start.append(html("p", {}, "A browser runs the prover only for a page from a server: in a copy of the book, run ", html("code", {}, "make serve"), "."));
-  else if (!size) start.append(html("p", {}, "This copy of the site was built without the prover, for which the build needs npm and a network."));
+    start.append(
+      html(
+        "p",
+        {},
+        "A browser runs the prover only for a page from a server: in a copy of the book, run ",
+        html("code", {}, "make serve"),
+        ".",
+      ),
+    );
+  else if (!size)
+    start.append(
+      html("p", {}, "This copy of the site was built without the prover, for which the build needs npm and a network."),
+    );
   else {
     const bar = html("progress", { max: 1, value: 0, hidden: "", "aria-label": "The prover is loading" });
-    const words = html("span", {}, `The prover is ${size}, loaded once and kept by your browser; nothing that you type leaves it.`);
+    const words = html(
+      "span",
+      {},
+      `The prover is ${size}, loaded once and kept by your browser; nothing that you type leaves it.`,
+    );
     const watch = ({ loaded, total }) => (bar.value = loaded / total);
     const begin = button(kept.lines.length || kept.text ? "Go on" : "Start", async () => {
       begin.disabled = true;

@@ -34,8 +34,8 @@ class YourTurn(Island):
     name : str
         The exercise's name in links and in the reader's own drafts; one on a page.
     proof : Derivation
-        The book's own proof: its start is given, its last line is the goal, and its reasons, which are plain words,
-        are the hints.
+        The book's own proof: its start is given, its last line is the goal, which a proof of one step leaves to the
+        task to name, and its reasons, which are plain words, are the hints.
     shown : Widget, optional
         The picture that shows the numbers which refute a line.
     inputs : dict, optional
@@ -107,7 +107,8 @@ class YourTurn(Island):
     def _repr_mimebundle_(self, **options):
         data, metadata = super()._repr_mimebundle_(**options)
         start, goal = self._book[0], self._book[-1]
-        given = self._table([(start["mathml"], "start"), (goal["mathml"], "goal")])
+        end = (goal["mathml"], "goal") if len(self._book) > 2 else ("?", "as the task says")
+        given = self._table([(start["mathml"], "start"), end])
         proof = self._table([(line["mathml"], html.escape(line["reason"])) for line in self._book])
         solution = f"<details><summary>The book’s proof</summary>{proof}</details>"
         names = {"id": self.name, "data-widget": self.kind, "data-name": self.name}
