@@ -749,7 +749,9 @@ class _Typesetter:
                 above = self.set(node.parts[0], bare=True) if number == 1 else row
                 row = f"<mfrac linethickness='1px'><mrow>{above}</mrow>{self.set(part, bare=True)}</mfrac>"
             elif number:
-                row += ("<mo>·</mo>" if part.kind == "number" else "<mo>\u2062</mo>") + self.set(part)
+                row += ("<mo>·</mo>" if part.kind == "number" and part.name != "pi" else "<mo>\u2062</mo>") + self.set(
+                    part
+                )
             else:
                 row = self.set(part)
         return row

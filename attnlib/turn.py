@@ -260,7 +260,7 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
     >>> from attnlib.formulas import alpha, i, j, over_keys, s
     >>> exercise = Exercise((sp.exp(alpha * s[i]) * sp.exp(-alpha * s[j]), sp.exp(alpha * (s[i] - s[j]))))
     >>> check(exercise, [], "exp(alpha*(s_i - s_j))")["done"], check(exercise, [], "exp(s_i - s_j)")["words"]
-    (True, 'Refuted: at s = (1, 0), α = −1 (i = 1, j = 2, n = 2) your line gives 2.718, the line before 0.3679.')
+    (True, 'Refuted at s = (1, 0), α = −1 (i = 1, j = 2, n = 2): your line gives 2.718, the line before 0.3679.')
     """
     try:
         line = _read(exercise, text)
@@ -329,7 +329,7 @@ def _refuted(exercise, answer, new) -> dict:
         says = f"your line gives {yours}, the line before {last}"
     return {
         "verdict": "refuted",
-        "words": f"Refuted: {_where(answer.values)}{says}.",
+        "words": f"Refuted{_where(answer.values)}: {says}.",
         "state": _state(exercise, answer),
     }
 
@@ -358,7 +358,7 @@ def _where(values: dict) -> str:
     symbols = sorted((symbol for symbol in values if "[" not in symbol.name), key=str)
     words += [_is(symbol, values) for symbol in symbols if not symbol.is_integer]
     whole = ", ".join(_is(symbol, values) for symbol in symbols if symbol.is_integer)
-    return f"at {', '.join(words)} " * bool(words) + f"({whole}) " * bool(whole)
+    return f" at {', '.join(words)}" * bool(words) + f" ({whole})" * bool(whole)
 
 
 def _is(symbol, values) -> str:

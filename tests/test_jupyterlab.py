@@ -221,7 +221,7 @@ turn
     field.fill("alpha*w_i")
     expect(box.locator(".preview math")).to_be_visible()
     field.press("Enter")
-    expect(status).to_contain_text("Refuted: at s = ")
+    expect(status).to_contain_text("Refuted at s = ")
     box.get_by_role("button", name="See these numbers in the picture").click()
     said = json.loads(status.inner_text().split("s = (")[1].split(")")[0].join("[]").replace("−", "-"))
     assert settled(lambda: scores(tab), lambda now: now == said) == said

@@ -178,7 +178,7 @@ def test_of_a_line_with_two_sides_both_must_follow():
 
 def test_a_refutation_says_small_numbers_and_both_values():
     words = check(slope, [], "w_i*(1 - w_i)")["words"]
-    assert words == "Refuted: at s = (1, 0), α = −1 (i = 1, n = 2) your line gives 0.1966, the line before −0.1966."
+    assert words == "Refuted at s = (1, 0), α = −1 (i = 1, n = 2): your line gives 0.1966, the line before −0.1966."
 
 
 def test_what_is_neither_proved_nor_refuted_is_not_called_wrong():

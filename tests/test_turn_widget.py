@@ -89,7 +89,7 @@ def test_a_whole_proof_by_keyboard_alone(tab, server):
 
 def test_a_refuted_line_says_numbers_that_the_picture_shows(tab, server):
     box = opened(tab, server, SHOWS)
-    assert checked(box, "w_i*(1 + w_i)/tau").startswith("Refuted: at s = ")
+    assert checked(box, "w_i*(1 + w_i)/tau").startswith("Refuted at s = ")
     link = box.get_by_role("link", name="See these numbers in the picture")
     picture = tab.locator('[data-widget="backward"]').first
     before = picture.evaluate("el => el.model.get('scores')")
@@ -308,7 +308,7 @@ def test_a_proof_a_refuted_line_a_hint_and_a_reload_in_firefox(server):
         firefox.evaluate(PRESS, NAME, "Start")
         firefox.wait(SHOWN, NAME)
         firefox.evaluate(TYPE, NAME, "sum_i u_i*w_i/tau")
-        firefox.wait(SAYS, NAME, "Refuted: at ")
+        firefox.wait(SAYS, NAME, "Refuted at ")
         firefox.evaluate(PRESS, NAME, "Hint")
         firefox.wait("(name) => document.querySelector(`#${name} .hint`).textContent.includes('put in')", NAME)
         firefox.evaluate(TYPE, NAME, STEPS[0])

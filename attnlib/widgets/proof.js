@@ -315,6 +315,7 @@ export function render({ model, el }) {
   const kept = draft.read();
   show();
   if (model.send) {
+    root.classList.add("started");
     if (kept.lines.length || kept.text) replay(kept);
     return () => model.off("msg:custom", prover.hear);
   }
@@ -353,6 +354,7 @@ export function render({ model, el }) {
         await prover.start();
         start.remove();
         work.hidden = false;
+        root.classList.add("started");
         await replay(kept);
         field.focus({ preventScroll: true });
       } catch (error) {
