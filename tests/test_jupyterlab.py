@@ -213,7 +213,8 @@ turn = YourTurn("slope", slope.step(alpha*w_i*(1 - w_i), "what both share"), sho
 turn
 """
     tab.evaluate(RUN, code)
-    box = tab.locator(f"{WIDGET}.turn").last
+    tab.evaluate("() => { jupyterapp.shell.currentWidget.content.activeCell.node.id = 'proof-cell' }")
+    box = tab.locator(f"#proof-cell {WIDGET}.turn")
     box.scroll_into_view_if_needed()
     field, status = box.get_by_label("Next line"), box.locator(".status")
     field.fill("w_i*(1 - alpha")

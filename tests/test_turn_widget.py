@@ -210,6 +210,22 @@ HOSTILE += [
 ]
 
 
+def test_no_line_goes_while_another_is_judged_by_it_and_what_is_typed_on_stays(tab, server):
+    box = opened(tab, server)
+    checked(box, STEPS[0])
+    field = box.get_by_label("Next line")
+    post = "attentionProver.worker.postMessage"
+    tab.evaluate(f"held = []; send = {post}.bind(attentionProver.worker); {post} = (text) => held.push(text); 0")
+    field.fill(STEPS[1])
+    field.press("Enter")
+    expect(box.get_by_role("button", name="Undo")).to_be_disabled()
+    field.press("Enter")
+    field.fill("w_j")
+    tab.evaluate("held.forEach((text) => send(text))")
+    expect(box.locator(".status")).to_contain_text("complete")
+    assert rows(box) == 3 and field.input_value() == "w_j"
+
+
 def test_hostile_lines_give_a_sentence_and_leave_the_page_alive(tab, server):
     box = opened(tab, server)
     for line in HOSTILE:

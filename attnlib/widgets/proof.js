@@ -13,25 +13,18 @@ class PageProver {
     this.waiting = new Map();
     this.watchers = new Set();
     this.asked = 0;
-    addEventListener("pagehide", () => this.stop());
+    addEventListener("pagehide", () => this.fail?.("the page was left"));
   }
   /** Starts the worker, if none runs; settled when it is ready. */
   start() {
     return (this.ready ??= new Promise((resolve, reject) => {
-      try {
-        this.worker = new Worker(new URL("../prover/worker.js", SOURCE), { type: "module" });
-      } catch (error) {
-        return reject(error);
-      }
-      this.worker.onerror = (event) => {
-        event.preventDefault();
-        reject(new Error(event.message ?? "its files did not load"));
-        this.stop();
-      };
+      this.fail = (words) => (reject(new Error(words)), this.stop());
+      this.worker = new Worker(new URL("../prover/worker.js", SOURCE), { type: "module" });
+      this.worker.onerror = (event) => (event.preventDefault(), this.fail("its files did not load"));
       this.worker.onmessage = ({ data }) => {
         if (data.total) for (const watcher of this.watchers) watcher(data);
         else if (data.ready) resolve();
-        else if (data.id === undefined) this.worker.onerror(new ErrorEvent("error", { message: data.failed }));
+        else if (data.id === undefined) this.fail(data.failed);
         else this.settle(data);
       };
     }));
@@ -46,7 +39,11 @@ class PageProver {
     if (failed || memory > MEMORY) this.stop();
   }
   async ask(request) {
-    await this.start();
+    try {
+      await this.start();
+    } catch ({ message }) {
+      return { verdict: "undecided", words: `The prover did not start: ${message}.` };
+    }
     const id = ++this.asked;
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.stop(), PATIENCE);
@@ -120,12 +117,13 @@ const button = (label, act, attributes = {}) => {
 };
 
 export function render({ model, el }) {
-  const name = el.dataset.name ?? "";
   const [exercise, book, sign] = ["_exercise", "_book", "_sign"].map((key) => model.get(key));
-  const draft = drafts(name);
+  const draft = drafts(model.get("_name"));
   const prover = model.send ? new KernelProver(model) : (globalThis.attentionProver ??= new PageProver());
   let lines = []; // { text, mathml, next, nearer, done }
   let hints = 0;
+  let busy = false;
+  const check = (text) => prover.ask({ do: "check", exercise, lines: lines.map((line) => line.text), text });
 
   const solution = el.querySelector("details");
   const root = html("div", { class: "attention-widget live turn", role: "group", "aria-label": "Your turn" });
@@ -206,7 +204,7 @@ export function render({ model, el }) {
     hint.textContent = "Hint";
     hint.disabled = false;
     form.hidden = preview.hidden = names.hidden = hint.hidden = finished;
-    undo.disabled = again.disabled = !lines.length;
+    undo.disabled = again.disabled = busy || !lines.length;
   }
   /** After lines were taken away. */
   function settle(words) {
@@ -252,22 +250,25 @@ export function render({ model, el }) {
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (busy) return;
     const text = field.value;
-    if (checking.getAttribute("aria-disabled") === "true") return;
+    busy = true; // no line may go while another is judged by it
+    undo.disabled = again.disabled = true;
     checking.setAttribute("aria-disabled", "true");
     say("…");
-    const answer = await prover.ask({ do: "check", exercise, lines: lines.map((line) => line.text), text });
+    const answer = await check(text);
+    busy = false;
     checking.removeAttribute("aria-disabled");
-    root.dispatchEvent(new CustomEvent("answered", { detail: answer }));
     say(answer.words, ...shown(answer.state));
-    if (answer.verdict === "unreadable") return explain(answer, text);
-    if (answer.verdict !== "proved") return;
-    looked++;
+    if (answer.verdict !== "proved") {
+      undo.disabled = again.disabled = !lines.length;
+      if (answer.verdict === "unreadable" && field.value === text) explain(answer, text);
+      return;
+    }
     lines.push({ text, ...answer });
     hints = 0;
     more.replaceChildren();
-    field.value = "";
-    preview.replaceChildren();
+    if (field.value === text) take(""); // or the reader has typed on
     show();
     share();
     if (answer.done) again.focus();
@@ -299,18 +300,20 @@ export function render({ model, el }) {
 
   /** Proves again what the reader had proved before. */
   async function replay(kept) {
+    let missed;
     for (const text of kept.lines) {
-      const answer = await prover.ask({ do: "check", exercise, lines: lines.map((line) => line.text), text });
-      if (answer.verdict !== "proved") break;
+      const answer = await check(text);
+      if (answer.verdict !== "proved") {
+        missed = text;
+        break;
+      }
       lines.push({ text, ...answer });
     }
-    field.value = kept.text;
-    if (lines.length)
-      say(
-        `Your ${lines.length === 1 ? "line was" : `${lines.length} lines were`} kept in this browser, and proved again.`,
-      );
+    field.value = kept.text || (missed ?? "");
+    const count = lines.length === 1 ? "Your line was" : `${lines.length} of your lines were`;
+    if (kept.lines.length) say(`${count} kept in this browser, and proved again.`);
     show();
-    if (kept.text) look();
+    if (field.value) look();
   }
   const kept = draft.read();
   show();

@@ -60,6 +60,7 @@ class YourTurn(Island):
     kind = "proof"
 
     lines: traitlets.List = traitlets.List(traitlets.Unicode()).tag(sync=True)  # that the reader has proved
+    _name = traitlets.Unicode().tag(sync=True)
     _exercise = traitlets.Dict().tag(sync=True)  # what the prover needs of it
     _book: traitlets.List = traitlets.List().tag(sync=True)  # the book's lines: typed, typeset, and why
     _names: traitlets.List = traitlets.List().tag(sync=True)  # what may be typed: the text, and what it means
@@ -81,6 +82,7 @@ class YourTurn(Island):
             for text, (_step, reason) in zip(packed["steps"], proof.lines, strict=True)
         ]
         super().__init__(
+            _name=self.name,
             _exercise=packed,
             _book=book,
             _names=_typed(self.exercise, means or {}),
@@ -112,7 +114,7 @@ class YourTurn(Island):
         proof = self._table([(line["mathml"], html.escape(line["reason"])) for line in self._book])
         solution = f"<details><summary>The book’s proof</summary>{proof}</details>"
         names = {"id": self.name, "data-widget": self.kind, "data-name": self.name}
-        traits = ("lines", "_exercise", "_book", "_names", "_picture", "_sign")
+        traits = ("_name", "_exercise", "_book", "_names", "_picture", "_sign")
         data["text/html"] = self._host(names, traits, f'<div class="attention-widget still">{given}{solution}</div>')
         data[RECORD_TYPE] = [{"kind": "turn", "id": self.name}]
         data[LINES_TYPE] = [self._exercise]
