@@ -7,7 +7,7 @@ const PATIENCE = 20_000; // milliseconds that a check may take
 const MEMORY = 450e6; // bytes after which the worker is ended, for the next check to start a fresh one
 const TOO_LARGE = "Too large a step for the prover: try a smaller one.";
 
-/** The worker of a page, one for all its exercises: it is started by the first that asks, and again once it was ended. */
+/** The worker of a page, one for all its exercises: the first that asks starts it, and starts it again once it ended. */
 class PageProver {
   constructor() {
     this.waiting = new Map();
