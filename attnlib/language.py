@@ -117,11 +117,11 @@ class Letters:
         self.functions: dict[str, UndefinedFunction] = {}
         self.rate: sp.Expr = alpha
         self.free = frozenset(free)
-        self.indices: dict[str, int] = {}  # how many an array has
+        self.elements: dict[str, sp.Indexed] = {}  # one of each array
         for one in letters:
             table: dict = self.scalars
             if isinstance(one, sp.Indexed):
-                self.indices[spelled(one.base)] = len(one.indices)
+                self.elements[spelled(one.base)] = one
                 one = one.base
             if isinstance(one, Weight):
                 self.rate, table, one = one.args[1], self.arrays, Weight
@@ -139,7 +139,10 @@ class Letters:
         found: dict = {}
         for expr in expressions:
             labels = {array.label for array in expr.atoms(sp.IndexedBase)}
-            elements = {part.base: part for part in expr.atoms(sp.Indexed)}
+            simple = [
+                part for part in expr.atoms(sp.Indexed) if all(isinstance(index, Index) for index in part.indices)
+            ]
+            elements = {part.base: part for part in (*expr.atoms(sp.Indexed), *sorted(simple, key=str, reverse=True))}
             weights = expr.atoms(Weight)
             for part in (*sp.preorder_traversal(expr), *(part for weight in weights for part in _inner(weight))):
                 if isinstance(part, AppliedUndef) and not hasattr(part, "unfold"):
@@ -166,7 +169,7 @@ class Letters:
     def __iter__(self):
         yield from self.scalars.values()
         for name, array in self.arrays.items():
-            yield Weight(i, self.rate) if array is Weight else array[(i,) * self.indices[name]]
+            yield Weight(i, self.rate) if array is Weight else self.elements[name]
         yield from self.functions.values()
 
     def names(self) -> list[str]:
@@ -295,7 +298,7 @@ class _Reader:
         while True:
             if sign := self.take("*", "/"):
                 signs.append(sign.text)
-            elif self.next.kind in ("number", "name") or self.next.text == "(":
+            elif self.next.kind in ("number", "name") or self.next.text in ("(", "["):
                 if self.next.kind == "number":
                     self.fail(f"between the number {self.next.text} and what stands before it a sign is missing")
                 signs.append("*")
@@ -434,7 +437,7 @@ class _Reader:
             if len(token.text) > _DIGITS:
                 self.fail(f"a number has at most {_DIGITS} digits", token)
             return self.node("number", token.text, (), token.start)
-        if bracket := self.take("("):
+        if bracket := self.take("(", "["):
             inner = self.sum()
             self.close(bracket)
             return self.node("bracket", "", (inner,), token.start)
@@ -449,10 +452,11 @@ class _Reader:
         name, letters = token.text, self.letters
         if not (self.is_letter(token) or name in self.bound):
             name = _known(name)
-        joined = self.next.text == "_" and f"{name}_{self.ahead(1).text}"
-        if joined and joined in letters.scalars:  # a letter with a word below it, such as s_min
-            self.at += 2
-            return self.node("letter", joined, (), token.start)
+        if self.next.text == "_" and self.ahead(1).text:  # a word or a number below it is its own: s_min, s0
+            for joined in (f"{name}_{self.ahead(1).text}", f"{name}{self.ahead(1).text}"):
+                if joined in letters.scalars:
+                    self.at += 2
+                    return self.node("letter", joined, (), token.start)
         if name in letters.arrays and (self.next.text in ("_", "[")):
             return self.indexed(name, token)
         if name in letters.scalars or name in self.bound:
@@ -462,11 +466,14 @@ class _Reader:
         if name in letters.functions or name in FUNCTIONS:
             wanted = FUNCTIONS[name][1] if name not in letters.functions else None
             example = {1: "x", 2: "x, y", None: "x"}[wanted]
-            if name == "log" and self.next.kind in ("name", "number"):  # as the book prints it: log w_i
-                return self.node("function", name, (self.operator() or self.atom(),), token.start)
-            if not (bracket := self.take("(")):
+            if name == "delta" and self.next.text == "_":
+                parts = self.below()
+            elif name == "log" and self.next.kind in ("name", "number"):  # as the book prints it: log w_i
+                parts = [self.operator() or self.atom()]
+            elif bracket := self.take("("):
+                parts = self.several(bracket)
+            else:
                 self.fail(f"“{name}” needs a bracket: {name}({example})", token)
-            parts = self.several(bracket)
             if wanted and len(parts) != wanted:
                 self.fail(f"“{name}” takes {wanted}, not {len(parts)}: {name}({example})", token)
             return self.node("function", name, parts, token.start)
@@ -482,19 +489,28 @@ class _Reader:
     def advice(self, name: str) -> str:
         """What may have been meant by an unknown name."""
         names = (*self.letters.names(), *self.bound)
-        if name[0] == "d" and name[1:] in names:
-            return f"; a derivative is typed before what it is taken of: d/d {name[1:]} …"
+        if name[0] == "d" and (name == "d" or name[1:] in names):
+            return f"; a derivative is typed before what it is taken of: d/d {name[1:] or 'x'} …"
         if any(name[:cut] in names and name[cut:] in names for cut in range(1, len(name))):
             return "; between factors stands a space or a *"
         near = difflib.get_close_matches(name, names, 1) if len(name) > 2 else []
         return f"; is {near[0]} meant?" if near else ""
 
     def indexed(self, name: str, token: _Token) -> Node:
+        return self.node("indexed", name, self.below(), token.start)
+
+    def below(self) -> list[Node]:
+        """The indices of a letter: _i, _ij, _(i, j), _(ij) or [i, j]."""
         opening = self.take("[")
         if opening is None and self.take("_"):
             opening = self.take("(")
-        parts = self.several(opening) if opening else self.letters_below()
-        return self.node("indexed", name, parts, token.start)
+        if opening is None:
+            return self.letters_below()
+        if self.ahead(1).text in (")", "]") and self.next.kind == "name":
+            parts = self.letters_below()
+            self.close(opening)
+            return parts
+        return self.several(opening)
 
     def letters_below(self) -> list[Node]:
         """What stands below a letter without a bracket: a number, a letter, or letters side by side as in k_ic."""
@@ -545,8 +561,10 @@ class _Builder:
         for part, index in zip(node.parts, indices, strict=True):
             if not index.is_integer:
                 _fail(part, "an index must be a whole number")
+            if index.is_Integer and index < 1:
+                _fail(part, "an index begins at 1")
         array = self.letters.arrays[node.name]
-        if len(indices) != (count := self.letters.indices.get(node.name, 1)):
+        if len(indices) != (count := len(self.letters.elements[node.name].indices) if array is not Weight else 1):
             _fail(node, f"“{node.name}” has {count} {'index' if count == 1 else 'indices'}, not {len(indices)}")
         return Weight(*indices, self.letters.rate) if array is Weight else array[tuple(indices)]
 
@@ -732,8 +750,8 @@ class _Typesetter:
         below = "<mspace width='0.17em'/>".join(self.set(part, bare=True) for part in node.parts)
         return f"<msub><mi>{html.escape(self.glyph(node.name, self.letters.arrays))}</mi><mrow>{below}</mrow></msub>"
 
-    def _bracket(self, node):
-        return f"<mo>(</mo>{self.set(node.parts[0])}<mo>)</mo>"
+    def _bracket(self, node, inner=None):
+        return f"<mo>(</mo>{self.set(inner or node.parts[0])}<mo>)</mo>"
 
     def _plus(self, node):
         signs = [sign if number else sign.replace("+", "") for number, sign in enumerate(node.name)]
@@ -780,8 +798,12 @@ class _Typesetter:
         if ends:
             start, end = self.set(ends[0]), self.set(ends[1], bare=True)
             below = f"<mrow>{self._letter(index)}<mo lspace='0' rspace='0'>=</mo>{start}</mrow>"
-            return f"<munderover>{sign}{below}{end}</munderover>{self.set(body)}"
-        return f"<munder>{sign}{self._letter(index)}</munder>{self.set(body)}"
+            return f"<munderover>{sign}{below}{end}</munderover>{self.scope(node.kind, body)}"
+        return f"<munder>{sign}{self._letter(index)}</munder>{self.scope(node.kind, body)}"
+
+    def scope(self, kind: str, body: Node) -> str:
+        """What an operator takes, in a bracket where one would not see how far it goes."""
+        return self._bracket(body, body) if kind != "sum" and body.kind == "times" else self.set(body)
 
     _prod = _sum
 
@@ -790,7 +812,7 @@ class _Typesetter:
         power = f"<mn>{node.name}</mn>" if node.name != "1" else ""
         sign = f"<msup><mo>∂</mo>{power}</msup>" if power else "<mo>∂</mo>"
         below = f"<msup>{self.set(by)}{power}</msup>" if power else self.set(by)
-        return f"<mfrac>{sign}<mrow><mo>∂</mo>{below}</mrow></mfrac>{self.set(body)}"
+        return f"<mfrac>{sign}<mrow><mo>∂</mo>{below}</mrow></mfrac>{self.scope(node.kind, body)}"
 
 
 # --- sympy's expressions in the reader's language --------------------------------------------------------------------

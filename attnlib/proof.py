@@ -941,8 +941,8 @@ class _Point:
                 if not (first.is_Integer and last.is_Integer and first <= last):
                     raise _NoValue
                 number = self.rng(symbol).randint(int(first), int(last))
-            elif symbol.is_positive and symbol.name in self.sizes:
-                number = self.sizes[symbol.name]
+            elif symbol.is_positive and (size := self.size(symbol)):
+                number = size
             else:
                 fitting = [number for number in range(-3, 5) if _fits(sp.Integer(number), symbol)]
                 if not fitting:
@@ -950,6 +950,10 @@ class _Point:
                 number = self.rng(symbol).choice(fitting)
             self.numbers[symbol] = sp.Integer(number)
         return self.numbers[symbol]
+
+    def size(self, symbol):
+        """The value of a number of keys or of other things, if it is given."""
+        return self.sizes.get(symbol.name)
 
     def real(self, symbol):
         """The value of a real symbol, or of one element of an array."""
@@ -990,6 +994,8 @@ class _Point:
             }
             between = {part: sp.Dummy(part.name, positive=part.is_positive) for part in whole - bound.keys()}
             inner = self.spelled(expr.expr, bound | between, True)
+            if inner.has(sp.zoo, sp.nan, sp.oo, -sp.oo):
+                raise _NoValue  # sympy would say that its slope is zero
             for variable in expr.variables:
                 variable = self.spelled(variable, bound | between, True)
                 if not variable.is_Symbol:
@@ -1060,6 +1066,9 @@ class _SmallPoint(_Point):
     """The same with small whole numbers, and halves, for real symbols: what can be followed by hand."""
 
     simple = tuple(map(sp.Rational, (0, 1, -1, 2, "1/2", -2, 3)))
+
+    def size(self, symbol):
+        return self.sizes["n"]  # of all things as many as keys
 
     def drawn(self, symbol):
         fitting = [number for number in self.simple if _fits(number, symbol)]
@@ -1377,12 +1386,17 @@ def follows(old, new):
         forms = [sp.together(_at_equal_indices(_normal(side, way), way)) for side in (before, after)]
         opaque = _opaque(sp.Tuple(*forms))
         forms = [form.xreplace(opaque) for form in forms]
-        if max(form.count_ops() for form in forms) < _OPERATIONS and any(map(_is_nonzero, _quotients(*forms))):
+        multiple = max(form.count_ops() for form in forms) < _OPERATIONS and any(map(_is_nonzero, _quotients(*forms)))
+        if multiple or any(_differ_by(old, new, sign) for sign in (1, -1)):
             _check_demands(old, new)
             return Proved()
     except (_Refused, NotProved) as refusal:
         reason = str(refusal)
     return _loses(old, new) or _loses(new, old) or Undecided(reason)
+
+
+def _differ_by(old, new, factor) -> bool:
+    return isinstance(prove(old.lhs - old.rhs, factor * (new.lhs - new.rhs)), Proved)
 
 
 def _is_nonzero(expr) -> bool:

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import sympy as sp
 
-from attnlib.formulas import Weight
+from attnlib.formulas import Weight, n
 from attnlib.language import Letters, Line, Unreadable, parse, spelled, written
 from attnlib.printing import letter
 from attnlib.proof import Answer, Index, Refuted, Undecided, follows, prove, smallest
@@ -56,6 +56,7 @@ class Exercise:
     shown: Shown | None = None
     loose: tuple[str, ...] = field(init=False)  # as much as keeps the goal apart from the other steps
     forms: tuple = field(init=False, repr=False)
+    exact: tuple = field(init=False, repr=False)  # their forms when nothing is loose
 
     def __post_init__(self):
         if len(self.steps) < 2:
@@ -67,6 +68,7 @@ class Exercise:
                 break
         object.__setattr__(self, "loose", loose)
         object.__setattr__(self, "forms", forms)
+        object.__setattr__(self, "exact", tuple(map(form, self.steps)))
 
     @property
     def is_about_equations(self) -> bool:
@@ -204,6 +206,8 @@ def _standard(expr, depth):
     if isinstance(expr, sp.Mul):
         flipped = [arg for arg in args if arg.is_Add and arg.could_extract_minus_sign()]
         return sp.Mul((-1) ** len(flipped), *(-arg if arg in flipped else arg for arg in args))
+    if isinstance(expr, sp.Pow) and args[1].is_even and args[0].is_Add and args[0].could_extract_minus_sign():
+        return (-args[0]) ** args[1]
     return expr.func(*args)
 
 
@@ -274,11 +278,13 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
     if isinstance(answer, Undecided):
         why = f" {_sentence(answer.reason)}" if exercise.is_about_equations and answer.reason else ""
         return {"verdict": "undecided", "words": UNDECIDED + why}
-    forms = [form(one, exercise.loose) for one in earlier]
-    now, book = form(new, exercise.loose), exercise.forms
-    done = now == book[-1]
-    nearer = any(_distance(now, step) < min(_distance(one, step) for one in forms) for step in book[1:])
-    words = "Proved for every number of keys."
+    forms = [form(one, exercise.loose) for one in (*earlier, new)]
+    reached = [_reached(exercise, earlier), _reached(exercise, [*earlier, new])]
+    done = forms[-1] == exercise.forms[-1]
+    nearer = reached[1] > reached[0] or any(
+        _distance(forms[-1], step) < min(_distance(one, step) for one in forms[:-1]) for step in exercise.forms[1:]
+    )
+    words = "Proved for every number of keys." if n in exercise.letters.scalars.values() else "Proved."
     if done:
         words += " This is the goal: the proof is complete."
     elif not nearer:
@@ -287,17 +293,23 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
         "verdict": "proved",
         "words": words,
         "mathml": line.mathml,
-        "next": _next(book, (*forms, now)),
+        "next": _next(exercise, reached[1], forms[-1]),
         "nearer": nearer,
         "done": done,
     }
 
 
-def _next(book, forms) -> int:
+def _reached(exercise, lines) -> int:
+    """The last of the book's steps that stands among some lines; the start does."""
+    forms = set(map(form, lines))
+    return max(place for place, step in enumerate(exercise.exact) if step in forms)
+
+
+def _next(exercise, reached, now) -> int:
     """The step of the book's proof after those to which the lines have come, or come near."""
-    reached = max(place for place, step in enumerate(book) if step in forms)  # the start is one
-    nearest = min(range(len(book)), key=lambda place: (_distance(forms[-1], book[place]), -place))
-    return min(max(reached, nearest) + 1, len(book) - 1)
+    places = range(len(exercise.forms))
+    nearest = min(places, key=lambda place: (_distance(now, exercise.forms[place]), -place))
+    return min(max(reached, nearest) + 1, len(exercise.forms) - 1)
 
 
 def _sentence(words: str) -> str:
@@ -354,7 +366,7 @@ def _where(values: dict) -> str:
         if len(elements) > 1 and list(map(str, range(1, len(elements) + 1))) == sorted(elements):
             words.append(f"{letter(name)} = ({', '.join(elements[place] for place in sorted(elements))})")
         else:
-            words += [f"{letter(f'{name}_{place}')} = {value}" for place, value in elements.items()]
+            words += [f"{letter(name + '_' + place.replace(', ', ''))} = {value}" for place, value in elements.items()]
     symbols = sorted((symbol for symbol in values if "[" not in symbol.name), key=str)
     words += [_is(symbol, values) for symbol in symbols if not symbol.is_integer]
     whole = ", ".join(_is(symbol, values) for symbol in symbols if symbol.is_integer)
@@ -425,6 +437,8 @@ def respond(request: str) -> str:
             answer = check(exercise, asked["lines"], asked["text"])
     except (MemoryError, RecursionError):
         answer = {"verdict": "undecided", "words": TOO_LARGE}
+    except Exception as error:  # a fault of the prover's own, which the reader is told of, and may tell
+        answer = {"verdict": "undecided", "words": f"The prover failed on this line: {type(error).__name__}: {error}"}
     return json.dumps({"id": asked["id"], **answer})
 
 

@@ -69,7 +69,9 @@ LETTERS = Letters.of(weight * u[i] / tau + theta[i] * kappa + sp.Sum(q[c] * k[i,
         ("½·α − β·0", alpha / 2),
         ("e^(−α s_i)", sp.exp(-alpha * s[i])),
         ("√(tau) × tau²", tau ** sp.Rational(5, 2)),
-        ("k[i, c] + k_ic + k_{i,c}", 3 * k[i, c]),
+        ("k[i, c] + k_ic + k_{i,c} + k_{ic}", 4 * k[i, c]),
+        ("delta_il + δ_{il}", 2 * sp.KroneckerDelta(i, l)),
+        ("[tau + 1][kappa]", (tau + 1) * kappa),
         ("delta(i, l)", sp.KroneckerDelta(i, l)),
         ("max(u_i, 0)", sp.Max(u[i], 0)),
         ("ln(pi)", sp.log(sp.pi)),
@@ -118,6 +120,7 @@ def test_an_equation_has_two_sides():
         ("sum_(j=1) s_j", "where the sum ends is missing: sum_(j=1)^n", (10, 11)),
         ("sum_(j=tau)^n s_j", "it must run from a whole number to a whole number", (7, 10)),
         ("s_(i/2)", "an index must be a whole number", (3, 6)),
+        ("s_0", "an index begins at 1", (2, 3)),
         ("k_i", "“k” has 2 indices, not 1", (0, 3)),
         ("max(tau)", "“max” takes 2, not 1: max(x, y)", (0, 3)),
         ("q = b", "“q” needs an index, such as q_i", (0, 1)),
@@ -152,6 +155,11 @@ def test_every_letter_of_the_book_is_typed_in_letters_and_digits():
     from attnlib.formulas import MEANINGS
 
     assert all(spelled(one).replace("_", "").isascii() and spelled(one)[0].isalpha() for one in MEANINGS)
+
+
+def test_a_number_below_a_letter_is_part_of_its_name():
+    absent = sp.Symbol("s0", real=True)
+    assert parse("exp(s_0) + exp(s0)", Letters.of(sp.exp(absent) + s[i])).right == 2 * sp.exp(absent)
 
 
 def test_letters_that_would_be_typed_alike_are_refused():

@@ -149,24 +149,24 @@ def _typed(exercise: Exercise, means: dict) -> list[list[str]]:
     """What may be typed: the text that a button inserts, and what it means."""
     letters, steps = exercise.letters, exercise.steps
     free = next(iter(sorted(map(spelled, letters.free))), "j")
+    sums = {limit[0] for step in steps for part in step.atoms(sp.Sum, sp.Product) for limit in part.limits}
+    kinds = [name for name, kind in (("sum", sp.Sum), ("prod", sp.Product)) if any(step.has(kind) for step in steps)]
     listed, indices = [], []
     for one in letters:
         if isinstance(one, Index):
             ends = f"from {written(one.first, letters)} to {written(one.last, letters)}"
-            indices.append([f"sum_{spelled(one)} ", f"sum over {letter(one)} {ends}"])
             if one in letters.free:
                 listed.append([spelled(one), f"one of the whole numbers {ends}"])
+            if one in sums:
+                indices += [[f"{kind}_{spelled(one)} ", f"{kind} over {letter(one)} {ends}"] for kind in kinds]
         elif isinstance(one, Weight):
             listed.append([f"w_{free}", "softmax weights"])
         elif isinstance(one, sp.Indexed):
-            places = free if len(one.indices) == 1 else f"[{', '.join('ijl'[: len(one.indices)])}]"
-            joint = "" if len(one.indices) > 1 else "_"
-            about = means.get(one.base, MEANINGS.get(one.base, ""))
-            listed.append([f"{spelled(one.base)}{joint}{places}", about])
+            listed.append([written(one, letters), means.get(one.base, MEANINGS.get(one.base, ""))])
         elif isinstance(one, sp.Symbol):
             listed.append([spelled(one), means.get(one, MEANINGS.get(one, ""))])
     used = {name for name, (kind, _) in FUNCTIONS.items() if any(step.has(kind) for step in steps)}
-    functions = [[f"{name}(", ""] for name in FUNCTIONS if name in used | {"exp", "log"}]
+    functions = [[f"{name}(", ""] for name in FUNCTIONS if name in used]
     slopes = [["d/d ", "derivative by"]] if any(step.has(sp.Derivative) for step in steps) else []
     return [*listed, *indices, *functions, *slopes]
 
