@@ -13,6 +13,7 @@ The grammar, with what binds most loosely first::
     power      = atom ["^" argument]                       argument: a number, a letter, or a bracket
     atom       = number | letter | letter "_" argument | letter "[" sums "]" | function "(" sums ")" | "(" sum ")"
 
+Read too, as people write them: log n, e^x, sum_ij, k_ic, Greek letters, signs such as ∑ and ·, and LaTeX's backslash.
 What is typed becomes a tree, and the tree sympy's objects, by these rules alone: nothing is run as code.
 """
 
@@ -56,7 +57,18 @@ FUNCTIONS = {
 _OPERATORS = {"sum": (sp.Sum, "∑"), "prod": (sp.Product, "∏")}
 _ALSO = {"ln": "log", "product": "prod"}
 _SIGNS = {"\\": " ", "−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∕": "/", "⁄": "/", "÷": "/", "{": "(", "}": ")"}
-_SIGNS |= {"∑": " sum", "∏": " prod", "∂": " d ", "√": " sqrt", "¹": "^1", "²": "^2", "³": "^3", "½": "(1/2)"}
+_SIGNS |= {
+    "∑": " sum",
+    "Σ": " sum",
+    "∏": " prod",
+    "Π": " prod",
+    "∂": " d ",
+    "√": " sqrt",
+    "¹": "^1",
+    "²": "^2",
+    "³": "^3",
+    "½": "(1/2)",
+}
 _TOKEN = re.compile(
     r" *(?:(?P<number>\d+(?:\.\d+)?|\.\d+)|(?P<name>[A-Za-z][A-Za-z0-9]*)|(?P<sign>\*\*|[-+*/^_=,()[\]]))"
 )
@@ -81,13 +93,10 @@ def spelled(symbol) -> str:
     >>> spelled(alpha), spelled(sp.Symbol("μ̂")), spelled(sp.Symbol("c'"))
     ('alpha', 'muhat', 'cprime')
     """
-    text = (
-        str(getattr(symbol, "label", getattr(symbol, "name", symbol)))
-        .replace("'", "prime")
-        .replace("ℓ", "ell")
-        .replace("\u0302", "hat")
-    )
-    return "".join(_latin(sign) for sign in text)
+    text = str(getattr(symbol, "label", getattr(symbol, "name", symbol)))
+    for sign, name in (("'", "prime"), ("ℓ", "ell"), ("\u0302", "hat")):
+        text = text.replace(sign, name)
+    return "".join(map(_latin, text))
 
 
 def _latin(sign: str) -> str:
@@ -216,8 +225,9 @@ def _tokens(text: str) -> list[_Token]:
         if sign == "\u0302" and signs:  # the hat of the letter before
             signs = [pair for pair in signs if pair != (" ", place - 1)] + [(part, place) for part in "hat "]
             continue
+        unseen = sign.isspace() or unicodedata.category(sign) == "Cf"
         name = _latin(sign)
-        plain = f" {name} " if name != sign else _SIGNS.get(sign, " " if sign.isspace() else sign)
+        plain = _SIGNS.get(sign) or (f" {name} " if name != sign else " " if unseen else sign)
         signs += [(part, place) for part in plain]
     plain, places = "".join(sign for sign, _ in signs), [place for _, place in signs]
     found, at = [], 0
@@ -494,7 +504,7 @@ class _Reader:
         if any(name[:cut] in names and name[cut:] in names for cut in range(1, len(name))):
             return "; between factors stands a space or a *"
         near = difflib.get_close_matches(name, names, 1) if len(name) > 2 else []
-        return f"; is {near[0]} meant?" if near else ""
+        return f"; is {near[0]} meant?" if near else ", whose letters are the buttons below"
 
     def indexed(self, name: str, token: _Token) -> Node:
         return self.node("indexed", name, self.below(), token.start)
@@ -550,10 +560,8 @@ class _Builder:
         if found is None:
             _fail(node, f"“{node.name}” is no letter of this exercise")
         if isinstance(found, Index) and found not in self.letters.free:
-            _fail(
-                node,
-                f"“{node.name}” is an index of a sum, and no sum over it is here: a sum ends before the next + or −",
-            )
+            words = f"“{node.name}” is an index of a sum, and no sum over it is here: a sum ends before the next + or −"
+            _fail(node, words)
         return found
 
     def _indexed(self, node, bound):
@@ -767,9 +775,8 @@ class _Typesetter:
                 above = self.set(node.parts[0], bare=True) if number == 1 else row
                 row = f"<mfrac linethickness='1px'><mrow>{above}</mrow>{self.set(part, bare=True)}</mfrac>"
             elif number:
-                row += ("<mo>·</mo>" if part.kind == "number" and part.name != "pi" else "<mo>\u2062</mo>") + self.set(
-                    part
-                )
+                between = "·" if part.kind == "number" and part.name != "pi" else "\u2062"
+                row += f"<mo>{between}</mo>{self.set(part)}"
             else:
                 row = self.set(part)
         return row
@@ -788,8 +795,6 @@ class _Typesetter:
         if node.name == "abs":
             return f"<mo>|</mo>{inner}<mo>|</mo>"
         name = self.glyph(node.name, self.letters.functions)
-        if node.name == "log" and node.parts[0].kind in ("letter", "indexed"):
-            return f"<mi>log</mi><mo>\u2061</mo><mspace width='0.17em'/>{inner}"
         return f"<mi>{html.escape(name)}</mi><mo>\u2061</mo><mo>(</mo>{inner}<mo>)</mo>"
 
     def _sum(self, node):

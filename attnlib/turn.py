@@ -62,7 +62,8 @@ class Exercise:
         if len(self.steps) < 2:
             raise ValueError(f"steps must be a start and a goal at least; got {len(self.steps)}")
         object.__setattr__(self, "letters", self.letters or Letters.of(*self.steps))
-        for loose in LOOSE:
+        shown = len(self.steps) > 2
+        for loose in LOOSE if shown else (("weights", "factors", "products"), *LOOSE):
             forms = tuple(form(step, loose) for step in self.steps)
             if forms[-1] not in forms[:-1]:
                 break
@@ -140,8 +141,9 @@ def _basic(line) -> sp.Basic:
 # --- The form of a line ----------------------------------------------------------------------------------------------
 
 # What two lines of one form may differ in, besides the order of terms, names of bound indices and brackets of signs:
-# whether a weight is written out, on which side of a sum a factor stands, whether products are multiplied out.
-LOOSE = (("weights", "factors", "products"), ("weights", "factors"), ("factors",), ())
+# whether a weight is written out, and on which side of a sum a factor stands; for a goal that no line shows, also
+# whether products are multiplied out.
+LOOSE = (("weights", "factors"), ("factors",), ())
 
 
 def form(expr: sp.Basic, loose: tuple[str, ...] = ()) -> sp.Basic:
@@ -255,61 +257,65 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
     Returns
     -------
     dict
-        `verdict` is "proved", "refuted", "undecided" or "unreadable"; `words` say it.  A line that is proved
-        has also `mathml`; `next`, the step of the book's proof that a hint is for; `nearer`, whether it leads nearer to
-        one of its steps; and `done`.  A refuted line may have `state`, which shows the numbers in the widget.
+        `verdict` is "proved", "refuted", "undecided" or "unreadable"; `words` say it.  A line that is proved has also
+        `mathml`; `next`, the step of the book's proof that a hint is for; `nearer`, unless it goes back or grows long;
+        and `done`.  A refuted line may have `state`, which shows the numbers in the widget.
 
     Examples
     --------
     >>> from attnlib.formulas import alpha, i, j, over_keys, s
     >>> exercise = Exercise((sp.exp(alpha * s[i]) * sp.exp(-alpha * s[j]), sp.exp(alpha * (s[i] - s[j]))))
     >>> check(exercise, [], "exp(alpha*(s_i - s_j))")["done"], check(exercise, [], "exp(s_i - s_j)")["words"]
-    (True, 'Refuted at s = (1, 0), α = −1 (i = 1, j = 2, n = 2): your line gives 2.718, the line before 0.3679.')
+    (True, 'Refuted at s = (1, 0), α = 2 (i = 2, j = 1, n = 2): your line gives 0.3679, the line before 0.1353.')
     """
     try:
         line = _read(exercise, text)
     except Unreadable as error:
         return _unreadable(error)
-    earlier = [exercise.steps[0], *(_basic(parse(one, exercise.letters)) for one in lines)]
-    last, new = earlier[-1], _basic(line) if exercise.is_about_equations else line.right
+    says = _basic if exercise.is_about_equations else lambda one: one.right
+    earlier = [exercise.steps[0], *(says(parse(one, exercise.letters)) for one in lines)]
+    last, new = earlier[-1], says(line)
     answer = judge(last, line)
     if isinstance(answer, Refuted):
         return _refuted(exercise, answer, new)
     if isinstance(answer, Undecided):
         why = f" {_sentence(answer.reason)}" if exercise.is_about_equations and answer.reason else ""
         return {"verdict": "undecided", "words": UNDECIDED + why}
-    forms = [form(one, exercise.loose) for one in (*earlier, new)]
-    reached = [_reached(exercise, earlier), _reached(exercise, [*earlier, new])]
-    done = forms[-1] == exercise.forms[-1]
-    nearer = reached[1] > reached[0] or any(
-        _distance(forms[-1], step) < min(_distance(one, step) for one in forms[:-1]) for step in exercise.forms[1:]
-    )
+    done = form(new, exercise.loose) == exercise.forms[-1]
+    back = form(new) in map(form, earlier)
+    longest = max(map(sp.count_ops, (*exercise.steps, *earlier)))
+    away = back or (not done and sp.count_ops(new) > 1.5 * longest)
     words = "Proved for every number of keys." if n in exercise.letters.scalars.values() else "Proved."
     if done:
-        words += " This is the goal: the proof is complete."
-    elif not nearer:
-        words += " It is not seen to lead nearer to the goal."
+        count, book = len([*lines, text]), len(exercise.steps) - 1
+        words += f" This comes to the goal: the proof is complete, in {_lines(count)}; the book’s has {_lines(book)}."
+    elif back:
+        words += " But you have been here before: it leads no nearer to the goal."
+    elif away:
+        words += " It is longer than all lines of the book’s proof: it may lead away from the goal."
     return {
         "verdict": "proved",
         "words": words,
         "mathml": line.mathml,
-        "next": _next(exercise, reached[1], forms[-1]),
-        "nearer": nearer,
+        "next": _next(exercise, earlier, new),
+        "nearer": not away,
         "done": done,
     }
 
 
-def _reached(exercise, lines) -> int:
-    """The last of the book's steps that stands among some lines; the start does."""
-    forms = set(map(form, lines))
-    return max(place for place, step in enumerate(exercise.exact) if step in forms)
+def _lines(count: int) -> str:
+    return f"{count} line{'s' * (count != 1)}"
 
 
-def _next(exercise, reached, now) -> int:
-    """The step of the book's proof after those to which the lines have come, or come near."""
-    places = range(len(exercise.forms))
-    nearest = min(places, key=lambda place: (_distance(now, exercise.forms[place]), -place))
-    return min(max(reached, nearest) + 1, len(exercise.forms) - 1)
+def _next(exercise, earlier, new) -> int:
+    """The book's step that a hint is for: the one after this line; if it is no step, after one that is near it."""
+    forms = [form(one) for one in (*earlier, new)]
+    places = range(len(exercise.exact))
+    reached = max(place for place in places if exercise.exact[place] in forms)
+    if forms[-1] != exercise.exact[reached]:
+        near = min(places[reached : reached + 2], key=lambda place: _distance(forms[-1], exercise.exact[place]))
+        reached = max(reached, near)
+    return min(reached + 1, places[-1])
 
 
 def _sentence(words: str) -> str:
@@ -336,7 +342,7 @@ def _refuted(exercise, answer, new) -> dict:
             says = f"your line holds, and the sides of the line before are {left} and {right}"
     else:
         keys = (exercise.shown.keys,) if exercise.shown else ()
-        answer = smallest(answer.left, answer.right, keys=(*keys, 1, 2, 3, 5)) or answer
+        answer = smallest(answer.left, answer.right, keys=(*keys, 2, 1, 3, 5)) or answer
         last, yours = _digits(answer.left_value, answer.right_value)
         says = f"your line gives {yours}, the line before {last}"
     return {

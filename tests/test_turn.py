@@ -167,7 +167,9 @@ def test_an_exercise_of_one_step_ends_with_any_form_of_its_goal():
 
 def test_what_leads_nowhere_is_accepted_and_said_to_be_so():
     answer = check(product, ["alpha*w_i - alpha*w_i^2"], "d/d s_i w_i")
-    assert answer["verdict"] == "proved" and not answer["nearer"] and "not seen to lead nearer" in answer["words"]
+    assert answer["verdict"] == "proved" and not answer["nearer"] and "been here before" in answer["words"]
+    answer = check(product, [], "alpha*w_i*(sum_j w_j - 2*w_i + w_i^2 + s_i - s_i*w_i - (s_i - w_i)*(1 - w_i))")
+    assert answer["verdict"] == "proved" and not answer["nearer"] and "longer than all" in answer["words"]
 
 
 def test_of_a_line_with_two_sides_both_must_follow():
@@ -204,9 +206,26 @@ def test_a_sum_is_cut_in_an_equation_too():
     assert isinstance(follows(sp.Eq(over_all, 0), sp.Eq(sum(over_parts), 0)), Proved)
 
 
+def test_a_left_side_is_no_part_of_a_proof_about_an_expression():
+    first = "d/d s_i w_i = alpha*w_i - alpha*w_i^2"
+    assert check(product, [], first)["verdict"] == "proved"
+    assert check(product, [first], "alpha*w_i*(1 - w_i)")["done"]
+    assert check(product, [first], "alpha*w_i")["verdict"] == "refuted"
+
+
+def test_a_hint_follows_the_book_step_by_step(proofs):
+    """Also where lines share a form that is loose, or lie near each other."""
+    for packed in map(json.loads, proofs):
+        exercise = Exercise.unpacked(packed)
+        if len(set(exercise.exact)) == len(exercise.steps):
+            for place in range(1, len(exercise.steps)):
+                answer = check(exercise, packed["steps"][1:place], packed["steps"][place])
+                assert answer["next"] == min(place + 1, len(exercise.steps) - 1) and answer["nearer"], packed["steps"]
+
+
 def test_a_refutation_says_small_numbers_and_both_values():
     words = check(slope, [], "w_i*(1 - w_i)")["words"]
-    assert words == "Refuted at s = (1, 0), α = −1 (i = 1, n = 2): your line gives 0.1966, the line before −0.1966."
+    assert words == "Refuted at s = (0, 0), α = 0 (i = 2, n = 2): your line gives 0.25, the line before 0."
 
 
 def test_what_is_neither_proved_nor_refuted_is_not_called_wrong():

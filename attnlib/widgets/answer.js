@@ -6,7 +6,7 @@ const NUMBER = /^[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?$/i;
 /** The number that was typed, or in words why there is none: a decimal number, or one over another. */
 function read(text) {
   if (!text) return "Type a number first.";
-  const parts = text.replaceAll("−", "-").split("/");
+  const parts = text.replaceAll("−", "-").replace("½", "1/2").split("/");
   if (parts.length > 2 || !parts.every((part) => NUMBER.test(part.trim())))
     return `“${text}” is not a number here. Write digits: 0.25, 1/4 or 1e-3.`;
   const [over, under = 1] = parts.map((part) => Number(part.trim().replace(",", ".")));

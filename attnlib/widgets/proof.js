@@ -5,6 +5,7 @@ import { html, OWN_KEYS, toFragment } from "./shared.js";
 const SOURCE = document.currentScript?.src; // of a page; a notebook has no file
 const PATIENCE = 20_000; // milliseconds that a check may take
 const MEMORY = 450e6; // bytes after which the worker is ended, for the next check to start a fresh one
+const HINTS = ["Hint", "Show the step", "Hide the hint"]; // what the button does next
 const TOO_LARGE = "Too large a step for the prover: try a smaller one.";
 
 /** The worker of a page, one for all its exercises: the first that asks starts it, and starts it again once it ended. */
@@ -108,7 +109,9 @@ const drafts = (name) => {
 function row(sign, mathml, ...words) {
   const formula = html("td", { class: "formula" });
   formula.innerHTML = mathml;
-  return html("tr", {}, html("td", { class: "left" }, sign), formula, html("td", { class: "reason" }, ...words));
+  const cells = [html("td", { class: "left" }, sign), formula, html("td", { class: "reason" }, ...words)];
+  for (const cell of cells) cell.setAttribute("role", "presentation");
+  return html("tr", { role: "listitem" }, ...cells);
 }
 const button = (label, act, attributes = {}) => {
   const made = html("button", { type: "button", ...OWN_KEYS, ...attributes }, label);
@@ -126,8 +129,10 @@ export function render({ model, el }) {
   const check = (text) => prover.ask({ do: "check", exercise, lines: lines.map((line) => line.text), text });
 
   const solution = el.querySelector("details");
-  const root = html("div", { class: "attention-widget live turn", role: "group", "aria-label": "Your turn" });
-  const table = html("table", { class: "derivation", role: "presentation" });
+  const title = el.closest(".exercise")?.querySelector(".admonition-title")?.textContent.trim();
+  const label = ["Your turn", ...(title ? [title] : [])].join(": ");
+  const root = html("div", { class: "attention-widget live turn", role: "group", "aria-label": label });
+  const table = html("table", { class: "derivation", role: "list", "aria-label": "Lines of the proof" });
   const field = html("input", {
     type: "text",
     ...OWN_KEYS,
@@ -139,8 +144,9 @@ export function render({ model, el }) {
     spellcheck: "false",
     enterkeyhint: "go",
   });
-  const preview = html("div", { class: "preview" });
-  const status = html("p", { class: "status", role: "status" });
+  const preview = html("div", { class: "preview", id: `${model.get("_name")}-preview` });
+  field.setAttribute("aria-describedby", preview.id);
+  const status = html("p", { class: "status", role: "status", tabindex: -1 });
   const more = html("div", { class: "hint", role: "status" });
   const checking = html("button", { type: "submit", ...OWN_KEYS }, "Check");
   const form = html("form", {}, field, checking);
@@ -153,13 +159,18 @@ export function render({ model, el }) {
         says ? { title: says, "aria-label": `${text.trim()}: ${says}` } : {},
       ),
     );
+  let gone = []; // what starting again took away
   const undo = button("Undo", () => {
+    if (!lines.length) {
+      lines = gone.splice(0);
+      return settle("Your lines are back.");
+    }
     take(lines.pop().text);
     settle("The last line is in the field again.");
   });
   const again = button("Start again", () => {
-    lines = [];
-    settle("All lines are gone.");
+    gone = lines.splice(0);
+    settle("All lines are gone; Undo brings them back.");
   });
   const hint = button("Hint", help);
   const actions = html("div", { class: "actions" }, hint, undo, again);
@@ -173,40 +184,46 @@ export function render({ model, el }) {
   });
 
   const insert = (text) => {
-    const { selectionStart: from, selectionEnd: to, value } = field;
-    field.setRangeText(text, from, to, "end");
+    const { selectionStart: from, value } = field;
+    write(/[\w)\]]$/.test(value.slice(0, from)) && /^\w/.test(text) ? ` ${text}` : text);
+  };
+  /** Types into the field, so that the browser's own undo gives back what stood there. */
+  const write = (text) => {
     field.focus();
-    if (field.value !== value) look();
+    if (!document.execCommand(text ? "insertText" : "delete", false, text)) {
+      field.setRangeText(text, field.selectionStart, field.selectionEnd, "end");
+      look();
+    }
   };
   const take = (text) => {
-    field.value = text;
-    look();
+    field.select();
+    write(text);
   };
   const keep = () => draft.write({ lines: lines.map(({ text }) => text), text: field.value });
   const done = () => lines.at(-1)?.done;
+  const copy = (text, what) =>
+    button("copy", () => take(text), { class: "copy", "aria-label": `Put ${what} into the field` });
   function show() {
     const finished = done();
-    const copy = (text) =>
-      button("copy", () => (take(text), field.focus()), {
-        class: "copy",
-        "aria-label": "Put this line into the field",
-      });
     table.replaceChildren(
-      row("", book[0].mathml, "start ", copy(book[0].text)),
-      ...lines.map(({ text, mathml, done: last }) =>
-        row(sign, mathml, html("span", { class: "proved" }, "✓ proved"), last ? " goal" : " ", copy(text)),
+      row("", book[0].mathml, "start ", copy(book[0].text, "the start")),
+      ...lines.map(({ text, mathml }, place) =>
+        row(sign, mathml, html("span", { class: "proved" }, "✓ proved"), " ", copy(text, `line ${place + 1}`)),
       ),
-      ...(finished
-        ? []
-        : [book.length > 2 ? row(sign, book.at(-1).mathml, "goal") : row(sign, "?", "as the task says")]),
+      book.length > 2 || finished
+        ? row(sign, book.at(-1).mathml, finished ? "the goal, reached" : "goal")
+        : row(sign, "?", "as the task says"),
     );
     table.classList.toggle("finished", Boolean(finished));
-    hint.textContent = "Hint";
-    hint.disabled = false;
+    hint.textContent = HINTS[hints];
     form.hidden = preview.hidden = names.hidden = hint.hidden = finished;
-    undo.disabled = again.disabled = busy || !lines.length;
+    able();
   }
-  /** After lines were taken away. */
+  const able = () => {
+    undo.disabled = busy || !(lines.length || gone.length);
+    again.disabled = busy || !lines.length;
+  };
+  /** After lines were taken away, or brought back. */
   function settle(words) {
     hints = 0;
     more.replaceChildren();
@@ -224,23 +241,28 @@ export function render({ model, el }) {
     );
     model.save_changes();
   }
-  const say = (...words) => status.replaceChildren(...words);
+  const say = (...words) => {
+    status.classList.remove("old");
+    status.replaceChildren(...words);
+  };
 
   let looked = 0;
   async function look() {
     keep();
     const turn = ++looked;
     const text = field.value;
-    if (!text.trim()) return preview.replaceChildren();
+    status.classList.add("old"); // what it says is of another line
+    if (!text.trim()) return explain({}, "");
     const answer = await prover.ask({ do: "preview", exercise, text });
     if (turn === looked) explain(answer, text);
   }
   /** The line as it is read, or what is wrong with it at its place. */
   function explain({ mathml, words, start: from, end: to }, text) {
-    if (mathml) return (preview.innerHTML = mathml);
+    field.ariaInvalid = words ? "true" : null;
+    if (!words) return (preview.innerHTML = mathml ?? "");
     const wrong = html("mark", {}, text.slice(from, to).slice(0, 80) || " ");
     const around = [text.slice(Math.max(0, from - 80), from), wrong, text.slice(to, to + 80)];
-    preview.replaceChildren(html("code", {}, ...around), html("p", {}, words ?? TOO_LARGE));
+    preview.replaceChildren(html("code", {}, ...around), html("p", {}, words));
   }
   field.addEventListener("input", look);
   field.addEventListener("keydown", (event) => {
@@ -250,52 +272,63 @@ export function render({ model, el }) {
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (busy) return;
     const text = field.value;
+    if (busy || !text.trim()) return;
     busy = true; // no line may go while another is judged by it
-    undo.disabled = again.disabled = true;
+    able();
     checking.setAttribute("aria-disabled", "true");
-    say("…");
+    checking.textContent = "Checking";
     const answer = await check(text);
     busy = false;
+    able();
     checking.removeAttribute("aria-disabled");
+    checking.textContent = "Check";
     say(answer.words, ...shown(answer.state));
-    if (answer.verdict !== "proved") {
-      undo.disabled = again.disabled = !lines.length;
-      if (answer.verdict === "unreadable" && field.value === text) explain(answer, text);
-      return;
-    }
+    if (answer.verdict === "unreadable" && field.value === text) explain(answer, text);
+    if (answer.verdict === "proved") accept(text, answer);
+    if (matchMedia("(pointer: fine)").matches && !answer.done) field.focus(); // a finger's keyboard would hide the answer
+    status.scrollIntoView({ block: "nearest" });
+  });
+  function accept(text, answer) {
+    gone = [];
     lines.push({ text, ...answer });
     hints = 0;
     more.replaceChildren();
-    if (field.value === text) take(""); // or the reader has typed on
+    if (field.value === text) {
+      field.value = ""; // or the reader has typed on
+      look();
+    }
     show();
     share();
-    if (answer.done) again.focus();
-  });
+    if (answer.done) status.focus();
+  }
 
   /** What shows a refutation's numbers in the chapter's picture. */
   function shown(state) {
     const [picture] = model.get("_picture");
     if (!state || !picture) return [];
     const words = "See these numbers in the picture";
-    return [
-      " ",
-      model.send
-        ? button(words, () => model.send({ do: "show", state }))
-        : html("a", { href: toFragment(picture, state) }, words),
-    ];
+    return [" ", model.send ? button(words, () => model.send({ do: "show", state })) : link(words, picture, state)];
+  }
+  function link(words, picture, state) {
+    const made = html("a", { href: toFragment(picture, state) }, words);
+    made.addEventListener("click", () =>
+      setTimeout(() =>
+        document.querySelector(`#${picture} :is(.handle, input, button)`).focus({ preventScroll: true }),
+      ),
+    );
+    return made;
   }
   function help() {
     const next = book[lines.at(-1)?.next ?? 1];
-    hints++;
-    more.replaceChildren(html("p", {}, `Next: ${next.reason}.`));
-    hint.textContent = "Show the step";
+    hints = (hints + 1) % 3;
+    hint.textContent = HINTS[hints];
+    if (!hints) return more.replaceChildren();
+    more.replaceChildren(html("p", {}, `Next in the book’s proof: ${next.reason}.`));
     if (hints < 2) return;
-    hint.disabled = true;
     const step = html("p");
     step.innerHTML = next.mathml;
-    more.append(step, html("p", {}, "Typed: ", html("code", {}, next.text)));
+    more.append(step, html("p", {}, html("code", {}, next.text), " ", copy(next.text, "this step")));
   }
 
   /** Proves again what the reader had proved before. */
@@ -348,8 +381,10 @@ export function render({ model, el }) {
       `The prover is ${size}, loaded once and kept by your browser; nothing that you type leaves it.`,
     );
     const watch = ({ loaded, total }) => (bar.value = loaded / total);
-    const begin = button(kept.lines.length || kept.text ? "Go on" : "Start", async () => {
-      begin.disabled = true;
+    const word = kept.lines.length || kept.text ? "Go on" : "Start";
+    const begin = button(word, async () => {
+      if (!bar.hidden) return prover.fail("it was stopped");
+      begin.textContent = "Stop";
       bar.hidden = false;
       words.textContent = "The prover is loading.";
       prover.watchers.add(watch);
@@ -359,9 +394,9 @@ export function render({ model, el }) {
         work.hidden = false;
         root.classList.add("started");
         await replay(kept);
-        field.focus({ preventScroll: true });
+        if ([document.body, begin].includes(document.activeElement)) field.focus({ preventScroll: true });
       } catch (error) {
-        begin.disabled = false;
+        begin.textContent = word;
         bar.hidden = true;
         words.textContent = `The prover did not start: ${error.message}.`;
       }

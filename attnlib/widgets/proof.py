@@ -148,7 +148,7 @@ def _shown(picture: Widget, inputs: dict) -> Shown:
 def _typed(exercise: Exercise, means: dict) -> list[list[str]]:
     """What may be typed: the text that a button inserts, and what it means."""
     letters, steps = exercise.letters, exercise.steps
-    free = next(iter(sorted(map(spelled, letters.free))), "j")
+    weights = sorted(spelled(part.args[0]) for step in steps for part in step.atoms(Weight))
     sums = {limit[0] for step in steps for part in step.atoms(sp.Sum, sp.Product) for limit in part.limits}
     kinds = [name for name, kind in (("sum", sp.Sum), ("prod", sp.Product)) if any(step.has(kind) for step in steps)]
     listed, indices = [], []
@@ -160,7 +160,7 @@ def _typed(exercise: Exercise, means: dict) -> list[list[str]]:
             if one in sums:
                 indices += [[f"{kind}_{spelled(one)} ", f"{kind} over {letter(one)} {ends}"] for kind in kinds]
         elif isinstance(one, Weight):
-            listed.append([f"w_{free}", "softmax weights"])
+            listed.append([f"w_{weights[0]}", "softmax weights"])
         elif isinstance(one, sp.Indexed):
             listed.append([written(one, letters), means.get(one.base, MEANINGS.get(one.base, ""))])
         elif isinstance(one, sp.Symbol):
@@ -168,7 +168,8 @@ def _typed(exercise: Exercise, means: dict) -> list[list[str]]:
     used = {name for name, (kind, _) in FUNCTIONS.items() if any(step.has(kind) for step in steps)}
     functions = [[f"{name}(", ""] for name in FUNCTIONS if name in used]
     slopes = [["d/d ", "derivative by"]] if any(step.has(sp.Derivative) for step in steps) else []
-    return [*listed, *indices, *functions, *slopes]
+    signs = [[sign, ""] for sign in ("(", ")", "^", "/", "=")]  # which a phone's keyboard hides
+    return [*listed, *indices, *functions, *slopes, *signs]
 
 
 # --- The prover of a kernel ------------------------------------------------------------------------------------------

@@ -658,7 +658,7 @@ function verdict(missed, weights, guess, names) {
   );
   const shape = turned ? "" : `it is too ${sharp < wanted ? "flat" : "sharp"}, and `;
   const much = guess[key] < weights[key] ? "little" : "much";
-  const most = `the largest part, ${show(parts[key])}, is for ${names[key]}, which got too ${much}`;
+  const most = `the largest part w log(w/g) − w + g, ${show(parts[key])}, is for ${names[key]}, which got too ${much}`;
   return `${miss}: ${shape}${most}, ${show(guess[key])} in place of ${show(weights[key])}.`;
 }
 
@@ -740,7 +740,7 @@ export const guessing =
       toggle.setAttribute("aria-pressed", presets.classList.toggle("guessing"));
       box?.remove();
     });
-    presets.before(html("div", { class: "guess-first" }, toggle, "your weights, before a preset shows its own"));
+    presets.before(html("div", { class: "guess-first" }, toggle, "then press a preset"));
   };
 
 /** Brings what the page has of one kind so far to life; `first`, if given, is called before. */
