@@ -188,12 +188,12 @@ def test_drafts_outlive_a_reload_and_are_proved_again(tab, server):
 def test_buttons_put_letters_where_the_caret_is(tab, server):
     box = opened(tab, server)
     field = box.get_by_label("Next line")
-    field.fill("()/tau")
-    field.evaluate("el => el.setSelectionRange(1, 1)")
+    field.fill("sum_i ()")
+    field.evaluate("el => el.setSelectionRange(7, 7)")
     box.get_by_role("button", name="w_i: softmax weights").click()
-    expect(field).to_have_value("(w_i)/tau")
+    expect(field).to_have_value("sum_i (w_i)")
     box.get_by_role("button", name="u_i: utilities").click()
-    expect(field).to_have_value("(w_i u_i)/tau")
+    expect(field).to_have_value("sum_i (w_i u_i)")
     expect(field).to_be_focused()
     expect(box.locator(".preview math")).to_be_visible()
 
