@@ -795,7 +795,7 @@ class _Typesetter:
         if node.name == "abs":
             return f"<mo>|</mo>{inner}<mo>|</mo>"
         name = self.glyph(node.name, self.letters.functions)
-        return f"<mi>{html.escape(name)}</mi><mo>\u2061</mo><mo>(</mo>{inner}<mo>)</mo>"
+        return f"<mspace width='0.17em'/><mi>{html.escape(name)}</mi><mo>\u2061</mo><mo>(</mo>{inner}<mo>)</mo>"
 
     def _sum(self, node):
         index, *ends, body = node.parts
