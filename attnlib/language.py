@@ -545,7 +545,10 @@ class _Builder:
         self.letters = letters
 
     def build(self, node: Node, bound: dict) -> sp.Expr:
-        return getattr(self, f"_{node.kind}")(node, bound)
+        made = getattr(self, f"_{node.kind}")(node, bound)
+        if made.is_real is False:  # what is around it could make it real again: |log(−1)| is π
+            _fail(node, "this is no real number")
+        return made
 
     def all(self, nodes, bound: dict) -> list[sp.Expr]:
         return [self.build(node, bound) for node in nodes]

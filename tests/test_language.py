@@ -130,6 +130,7 @@ def test_an_equation_has_two_sides():
         ("s_i/(tau - tau)", "nothing can be divided by zero", (4, 15)),
         ("log(0)", "this is no real number", (0, 6)),
         ("sqrt(-1)", "this is no real number", (0, 8)),
+        ("abs(log(-1))", "this is no real number", (4, 11)),
         ("9^9^9^9", "a power of a power needs brackets", (3, 4)),
         ("9^(9^9)", "this power is too large for this language", (0, 7)),
         ("((tau^60)^60)^60", "this power is too large for this language", (1, 12)),
