@@ -70,7 +70,7 @@ _SIGNS |= {
     "½": "(1/2)",
 }
 _TOKEN = re.compile(
-    r" *(?:(?P<number>\d+(?:\.\d+)?|\.\d+)|(?P<name>[A-Za-z][A-Za-z0-9]*)|(?P<sign>\*\*|[-+*/^_=,()[\]]))"
+    r" *(?:(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)|(?P<name>[A-Za-z][A-Za-z0-9]*)|(?P<sign>\*\*|[-+*/^_=,()[\]]))"
 )
 
 
@@ -387,7 +387,7 @@ class _Reader:
         """What begins as d/d x, d/dx or d^2/dx^2; else nothing is passed over."""
         before, count = self.at, 1
         self.at += 1
-        if self.take("^", "**") and self.next.kind == "number" and self.next.text in "1234":
+        if self.take("^", "**") and self.next.kind == "number" and self.next.text in ("1", "2", "3", "4"):
             count = int(self.next.text)
             self.at += 1
         if not self.take("/") or self.next.kind != "name" or self.next.text[0] != "d":

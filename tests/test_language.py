@@ -137,6 +137,12 @@ def test_an_equation_has_two_sides():
         ("1234567890123", "a number has at most 12 digits", (0, 13)),
         ("exp(exp(exp(9)))", "“exp” is taken of numbers up to 1000", (4, 15)),
         ("d/d i tau", "a derivative is taken by a letter", (4, 5)),
+        (
+            "d^12/dtau^12 tau",
+            "“dtau” is no letter of this exercise; a derivative is typed before what it is taken of: d/d tau …",
+            (5, 9),
+        ),
+        ("٣ + 1", "“٣” is no sign of this language", (0, 1)),
         ("d^2/dtau tau", "a derivative taken 2 times is typed d^2/dx^2", (9, 12)),
         ("s_i < 1", "“<” is no sign of this language", (4, 5)),
         ("__import__('os')", "“'” is no sign of this language", (11, 12)),
