@@ -867,7 +867,11 @@ class _Writer(PositiveFirst, StrPrinter):
 
     def _below(self, name, indices):
         if len(indices) == 1 and (indices[0].is_Symbol or indices[0].is_Integer):
-            return f"{name}_{self._print(indices[0])}"
+            below = self._print(indices[0])
+            if (
+                not {f"{name}_{below}", f"{name}{below}"} & self.letters.scalars.keys()
+            ):  # those would be read as letters
+                return f"{name}_{below}"
         return f"{name}[{', '.join(map(self._print, indices))}]"
 
     def _print_Weight(self, expr):

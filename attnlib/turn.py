@@ -19,7 +19,18 @@ from attnlib.language import Letters, Line, Unreadable, parse, spelled, written
 from attnlib.printing import letter
 from attnlib.proof import Answer, Index, Refuted, Undecided, follows, prove, smallest
 
-_ASSUMED = ("integer", "positive", "nonnegative", "negative", "real")
+_ASSUMED = (
+    "integer",
+    "even",
+    "odd",
+    "rational",
+    "positive",
+    "nonnegative",
+    "negative",
+    "nonpositive",
+    "nonzero",
+    "real",
+)
 _BYTES = 2**30  # that the process of a kernel may take
 _ZERO = 1e-20  # numbers have 30 digits
 UNDECIDED = "Undecided: no proof was found, and no numbers that refute this line. It may be right; try a smaller step."

@@ -311,6 +311,20 @@ def test_an_exercise_is_the_same_after_it_was_packed():
         assert letters[0] == letters[1]
 
 
+def test_letters_are_the_same_after_they_were_packed():
+    x = sp.Symbol("x", real=True)
+    assumed = ("nonzero", "nonpositive", "negative", "nonnegative", "positive", "integer", "even", "rational")
+    others = [sp.Symbol("a", **{name: True}) for name in assumed]
+    array = sp.IndexedBase("x", real=True)
+    for step in (
+        *(x * sp.Abs(other) for other in others),
+        array[1] + sp.Symbol("x_1", real=True),
+        array[2] * sp.Symbol("x2"),
+    ):
+        exercise = Exercise((step, step**2))
+        assert Exercise.unpacked(json.loads(json.dumps(exercise.packed()))).steps == exercise.steps
+
+
 def test_a_preview_is_the_line_as_typed():
     shown = preview(slope, "w_i + w_i - 1*w_i")["mathml"]
     assert shown.count("<mi>w</mi>") == 3
