@@ -446,8 +446,8 @@ def respond(request: str) -> str:
         The answer of `preview` or `check`, with the request's `id`.
     """
     asked = json.loads(request)
-    exercise = _exercise(json.dumps(asked["exercise"]))
     try:
+        exercise = _exercise(json.dumps(asked["exercise"]))
         if asked["do"] == "preview":
             answer = preview(exercise, asked["text"])
         else:

@@ -197,6 +197,12 @@ def test_a_fault_of_the_prover_is_said_and_ends_nothing(monkeypatch):
     }
 
 
+def test_an_exercise_that_cannot_be_read_is_said_and_ends_nothing():
+    bad = slope.packed() | {"steps": ["alpha", "("]}
+    answer = json.loads(respond(json.dumps({"id": 4, "do": "check", "exercise": bad, "lines": [], "text": "alpha"})))
+    assert (answer["id"], answer["verdict"]) == (4, "undecided") and "The prover failed" in answer["words"]
+
+
 def test_a_sum_is_cut_in_an_equation_too():
     m, r = sp.symbols("m r", integer=True, positive=True)
     one, two, both = Index("j", m), Index("l", m + r, first=m + 1), Index("i", m + r)
