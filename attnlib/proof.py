@@ -829,7 +829,10 @@ def _at_equal_indices(expr, way, done=frozenset()):
         else:
             result.append(term)
     for (delta, symbol, value), terms in beside.items():
-        rest = _normal(sp.Add(*terms).xreplace({symbol: value}), way)
+        try:
+            rest = _normal(sp.Add(*terms).xreplace({symbol: value}), way)
+        except ValueError:  # sympy, of the larger of two where one is 1/0
+            raise _Refused(f"where {symbol} is {value} a part has no value") from None
         result.append(_at_equal_indices(rest * delta, way, done | {delta}))
     return sp.Add(*result)
 
@@ -989,6 +992,8 @@ class _Point:
         if isinstance(expr, sp.Sum | sp.Product):
             return self._over(expr, list(expr.limits), bound, symbolic)
         if isinstance(expr, sp.Derivative):
+            if not symbolic:
+                _check_real([sp.N(self.spelled(expr.expr, bound), 30)])  # there is a slope only where there is a value
             whole = {
                 part for part in expr.variables if part.is_integer and part.is_Symbol and not isinstance(part, Index)
             }
@@ -1010,8 +1015,7 @@ class _Point:
         if isinstance(expr, sp.UnevaluatedExpr):
             return self.spelled(expr.args[0], bound, symbolic)
         args = [self.spelled(arg, bound, symbolic) for arg in expr.args]
-        if any(isinstance(arg, sp.Expr) and arg.is_number and not (arg.is_real and arg.is_finite) for arg in args):
-            raise _NoValue
+        _check_real(args)
         if isinstance(expr, sp.Indexed):
             if not all(index.is_Integer for index in args[1:]):
                 raise _NoValue
@@ -1031,12 +1035,12 @@ class _Point:
         if not (first.is_Integer and last.is_Integer and last - first < 100):
             raise _NoValue
         kind = sp.Add if isinstance(expr, sp.Sum) else sp.Mul
-        return kind(
-            *(
-                self._over(expr, list(limits), bound | {index: sp.Integer(number)}, symbolic)
-                for number in range(int(first), int(last) + 1)
-            )
-        )
+        parts = [
+            self._over(expr, list(limits), bound | {index: sp.Integer(number)}, symbolic)
+            for number in range(int(first), int(last) + 1)
+        ]
+        _check_real(parts)
+        return kind(*parts)
 
     def _polynomial(self, function, args):
         """A random smooth function, the same one wherever it occurs."""
@@ -1055,6 +1059,12 @@ class _Point:
         """A real number, or None where there is none."""
         number = sp.N(self.spelled(expr), 30)
         return number if number.is_Number and number.is_finite and number.is_real else None
+
+
+def _check_real(parts) -> None:
+    """Raise if one of them is a number, but no real one: with the others it could come to one."""
+    if any(isinstance(part, sp.Expr) and part.is_number and not (part.is_real and part.is_finite) for part in parts):
+        raise _NoValue
 
 
 def _fits(number, symbol) -> bool:
@@ -1330,10 +1340,16 @@ def is_nonzero(expr) -> bool:
     return is_positive(expr) or is_positive(-expr)
 
 
-def _demanded(expr: sp.Basic) -> set[sp.Basic]:
-    """What an expression divides by."""
+def _demanded(expr: sp.Basic) -> set[tuple[str, sp.Basic]]:
+    """What an expression divides by, and what it takes logarithms and roots of: with what that must be."""
     powers = expr.atoms(sp.Pow)
-    return {part.base for part in powers if part.exp.could_extract_minus_sign() and part.base.is_nonzero is not True}
+    divided = {part.base for part in powers if part.exp.could_extract_minus_sign()}
+    rooted = {part.base for part in powers if part.exp.is_integer is not True} | {
+        part.args[0] for part in expr.atoms(sp.log)
+    }
+    return {("nonzero", part) for part in divided if part.is_nonzero is not True} | {
+        ("positive", part) for part in rooted if part.is_positive is not True
+    }
 
 
 def check_follows(old, new, factor, *, keys=()) -> None:
@@ -1350,7 +1366,8 @@ def check_follows(old, new, factor, *, keys=()) -> None:
     Raises
     ------
     NotProved
-        If the factor, or what only one of them divides by, is not proved nonzero; or if it is not the factor.
+        If the factor, or what only one of them divides by, is not proved nonzero, or what only one takes a logarithm or
+        root of is not proved positive; or if it is not the factor.
     """
     if not is_nonzero(factor):
         raise NotProved(f"factor must be proved nonzero; got {factor}")
@@ -1359,10 +1376,11 @@ def check_follows(old, new, factor, *, keys=()) -> None:
 
 
 def _check_demands(old, new) -> None:
-    """Raise if only one of two equations divides by what may be zero: there it has no solution."""
-    for part in sorted(_demanded(old) ^ _demanded(new), key=str):
-        if not is_nonzero(part):
-            raise NotProved(f"{part} must be proved nonzero, for only one of the equations divides by it")
+    """Raise if only one of two equations asks that something is not zero, or positive: else it has no solution."""
+    for wanted, part in sorted(_demanded(old) ^ _demanded(new), key=str):
+        if not {"nonzero": is_nonzero, "positive": is_positive}[wanted](part):
+            verb = {"nonzero": "divides by it", "positive": "takes its logarithm or root"}[wanted]
+            raise NotProved(f"{part} must be proved {wanted}, for only one of the equations {verb}")
 
 
 def follows(old, new):
@@ -1392,6 +1410,8 @@ def follows(old, new):
         (before, way), (after, more) = _difference(old.lhs, old.rhs), _difference(new.lhs, new.rhs)
         way = _Way((*way.facts, *more.facts))
         forms = [sp.together(_at_equal_indices(_normal(side, way), way)) for side in (before, after)]
+        if any(form.has(sp.zoo, sp.nan, sp.oo, -sp.oo) for form in forms):
+            raise _Refused("a part of one line has no value")
         opaque = _opaque(sp.Tuple(*forms))
         forms = [form.xreplace(opaque) for form in forms]
         multiple = max(form.count_ops() for form in forms) < _OPERATIONS and any(map(_is_nonzero, _quotients(*forms)))
@@ -1437,6 +1457,8 @@ def _loses(holds, fails):
             for value in _roots(point.spelled(difference), letter, point.drawn(unknown)):
                 there = _SmallPoint(rng, point.sizes, point.numbers | {unknown: value})
                 if not _fits(value, unknown) or sp.simplify(there.spelled(difference)) != 0:
+                    continue
+                if None in map(there.value, holds.args):  # a part that cancels has no value here
                     continue
                 if found := _compared(fails.lhs, fails.rhs, there):
                     return found

@@ -15,9 +15,9 @@ from conftest import requests
 from test_proof_fuzz import NoValue, number
 
 from attnlib.derive import Derivation
-from attnlib.formulas import Weight, alpha, i, j, kappa, mean, n, over_keys, s, theta, v
+from attnlib.formulas import Weight, alpha, i, j, kappa, l, mean, n, over_keys, s, theta, v
 from attnlib.language import Unreadable, parse, written
-from attnlib.proof import Index, Proved, Refuted, Undecided, follows, smallest
+from attnlib.proof import Index, Proved, Refuted, Undecided, follows, prove, smallest
 from attnlib.turn import Exercise, Shown, check, form, judge, preview, respond
 from attnlib.widgets import VarianceAgainstScore, YourTurn
 from attnlib.widgets.proof import PROVER, Prover
@@ -281,6 +281,44 @@ def test_to_square_or_to_divide_by_what_may_vanish_is_never_proved():
             assert all(isinstance(answer, Refuted | Undecided) for answer in answers), (old, new)
     assert isinstance(follows(sp.Eq(x * above, above), sp.Eq(x, 1)), Proved)
     assert isinstance(follows(sp.Eq(above**2, 4 * x**2 + 1), sp.Eq(above, sp.sqrt(4 * x**2 + 1))), Proved)
+
+
+def test_a_logarithm_or_a_root_that_goes_must_have_had_a_value():
+    """Where s is below zero the first line says nothing, and the second has solutions."""
+    x, y, positive = sp.Symbol("x", real=True), sp.Symbol("y", real=True), sp.Symbol("z", positive=True)
+    for part in (sp.sqrt(s[i]), sp.log(s[i]), over_keys(sp.log(s[j]))):
+        for pair in ((sp.Eq(y + part, x + part), sp.Eq(y, x)), (sp.Eq(y, x), sp.Eq(y + part, x + part))):
+            assert isinstance(follows(*pair), Undecided), part
+    for part in (sp.sqrt(positive), sp.log(weight), sp.log(over_keys(sp.exp(s[j])))):
+        assert isinstance(follows(sp.Eq(y + part, x + part), sp.Eq(y, x)), Proved), part
+
+
+def test_an_equation_holds_nowhere_where_a_side_has_no_value():
+    x, y = sp.Symbol("x", real=True), sp.Symbol("y", real=True)
+    for part in (sp.log(y), 1 / y):
+        answer = follows(sp.Eq(x + part, part), sp.Eq(x, 1))
+        assert isinstance(answer, Refuted) and part.subs(y, answer.values[y]).is_real
+
+
+def test_what_has_no_value_ends_no_proof_with_a_fault():
+    m, a, x = (
+        sp.Symbol("m", integer=True, nonnegative=True),
+        sp.Symbol("a", nonnegative=True),
+        sp.Symbol("x", real=True),
+    )
+    part = sp.sign(sp.Max(1 / m, x))
+    assert isinstance(prove(part, sp.Sum(part, (l, 1, m)) / m), Undecided)
+    none = sp.Sum(a, (j, n, n - 1))
+    assert isinstance(follows(sp.Eq(x * n**n / none, s[i] / none), sp.Eq(x * n**n, s[i])), Undecided)
+
+
+def test_roots_and_logarithms_of_negative_numbers_refute_nothing():
+    """Two imaginary roots have a real product, and log x has a slope below zero only for sympy."""
+    x = sp.Symbol("x", real=True)
+    roots = sp.Product(sp.sqrt(s[j]), (j, 1, n)), sp.sqrt(sp.Product(s[j], (j, 1, n)))
+    slopes = sp.Derivative(sp.log(x), x), 1 / sp.Abs(x)
+    for left, right in (roots, slopes):
+        assert not isinstance(prove(left, right), Refuted)
 
 
 def test_a_mirrored_goal_ends_a_proof_and_a_factor_may_stand_within_its_sum():
