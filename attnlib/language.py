@@ -543,6 +543,12 @@ class _Builder:
 
     def __init__(self, letters: Letters):
         self.letters = letters
+        self.demands: set[tuple[str, sp.Expr]] = set()
+
+    def demand(self, what: str, part: sp.Expr, bound: dict) -> None:
+        """Note what a line divides by, or takes a logarithm or root of, as typed: sympy cancels at once."""
+        if not part.free_symbols & set(bound.values()):
+            self.demands.add((what, part))
 
     def build(self, node: Node, bound: dict) -> sp.Expr:
         made = getattr(self, f"_{node.kind}")(node, bound)
@@ -592,6 +598,8 @@ class _Builder:
             factor = self.build(part, bound)
             if sign == "/" and factor == 0:
                 _fail(part, "nothing can be divided by zero")
+            if sign == "/":
+                self.demand("nonzero", factor, bound)
             made.append(factor if sign == "*" else 1 / factor)
         return sp.Mul(*made)
 
@@ -603,6 +611,10 @@ class _Builder:
             _fail(node, "this power is too large for this language")
         if exponent.is_Rational and exponent.q > _POWER:
             _fail(node, f"a root is at most the {_POWER}th")
+        if not exponent.is_nonnegative:
+            self.demand("nonzero", base, bound)
+        if not exponent.is_integer:
+            self.demand("positive", base, bound)
         return base**exponent
 
     def _function(self, node, bound):
@@ -611,6 +623,8 @@ class _Builder:
             return self.letters.functions[node.name](*made)
         if made[0].is_number and not abs(made[0]) <= _LARGE:
             _fail(node, f"“{node.name}” is taken of numbers up to {_LARGE}")
+        if node.name in ("log", "sqrt"):
+            self.demand("positive", made[0], bound)
         return FUNCTIONS[node.name][0](*made)
 
     def _sum(self, node, bound):
@@ -637,6 +651,8 @@ class _Builder:
         by, body = self.all(node.parts, bound)
         if not isinstance(by, sp.Symbol | sp.Indexed) or isinstance(by, Index) or by in bound.values():
             _fail(node.parts[0], "a derivative is taken by a letter")
+        if by.is_integer and body.has(sp.sin, sp.cos, sp.ceiling, sp.sign, sp.Abs, sp.Max, sp.Min):
+            _fail(node, "a derivative by a whole number is taken of what has a value, and a slope, between them too")
         return sp.Derivative(body, (by, int(node.name)))
 
 
@@ -675,6 +691,7 @@ class Line:
     right: sp.Expr
     typed: tuple[Node | None, Node]
     letters: Letters
+    demands: frozenset[tuple[str, sp.Expr]]  # what must be nonzero, or positive, for the line to have a value
 
     @property
     def mathml(self) -> str:
@@ -729,7 +746,7 @@ def parse(text: str, letters: Letters) -> Line:
         if _terms(side) > _TERMS:
             _fail(whole, f"multiplied out, this line has more than {_TERMS} terms")
         sides.append(side)
-    return Line(sides[0] if len(sides) > 1 else None, sides[-1], typed, letters)
+    return Line(sides[0] if len(sides) > 1 else None, sides[-1], typed, letters, frozenset(builder.demands))
 
 
 # --- The tree as it was typed, in MathML -----------------------------------------------------------------------------
@@ -870,7 +887,7 @@ class _Writer(PositiveFirst, StrPrinter):
             below = self._print(indices[0])
             if (
                 not {f"{name}_{below}", f"{name}{below}"} & self.letters.scalars.keys()
-            ):  # those would be read as letters
+            ):  # these would be read as letters
                 return f"{name}_{below}"
         return f"{name}[{', '.join(map(self._print, indices))}]"
 

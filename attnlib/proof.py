@@ -1121,6 +1121,10 @@ class Refuted:
     left_value: sp.Expr
     right_value: sp.Expr
 
+    def value(self, expr):
+        """What another expression is with the same numbers; None where it has no value."""
+        return _Point(random.Random(0), {}, self.values).value(expr)
+
     def __str__(self):
         values = ", ".join(f"{name} = {_short(value)}" for name, value in self.values.items())
         return f"with {values or 'nothing free'}: left {_short(self.left_value)}, right {_short(self.right_value)}"
@@ -1253,7 +1257,7 @@ def _checked(answer, left, right, counts):
     return answer
 
 
-def smallest(left, right, *, keys=(1, 2, 3, 5)):
+def smallest(left, right, *, keys=(1, 2, 3, 5), where=None):
     """Find small numbers at which two expressions differ, for people to follow.
 
     Parameters
@@ -1261,6 +1265,8 @@ def smallest(left, right, *, keys=(1, 2, 3, 5)):
     left, right : Expr
     keys : sequence of int
         Numbers of keys to try, the first ones first.
+    where : function, optional
+        Whether a refutation's numbers will do.
 
     Returns
     -------
@@ -1277,8 +1283,8 @@ def smallest(left, right, *, keys=(1, 2, 3, 5)):
     rng = random.Random(0)
     for count in keys:
         tries = filter(None, (_compared(left, right, _SmallPoint(rng, {"n": count})) for _ in range(12)))
-        if found := max(itertools.islice(tries, 4), key=_indices_apart, default=None):
-            return _simplified(left, right, found)
+        if found := max(itertools.islice(filter(where, tries), 4), key=_indices_apart, default=None):
+            return _simplified(left, right, found, where)
     return None
 
 
@@ -1287,14 +1293,14 @@ def _indices_apart(refuted) -> int:
     return len({value for symbol, value in refuted.values.items() if isinstance(symbol, Index)})
 
 
-def _simplified(left, right, found):
+def _simplified(left, right, found, where):
     """The same refutation with as many zeros and ones as still refute; a letter alone is rather one, for 0 hides it."""
     for symbol in list(found.values) if found else ():
         for number in map(sp.Integer, (0, 1) if "[" in symbol.name else (1,)):
             if symbol.is_integer or found.values[symbol] == number or not _fits(number, symbol):
                 continue
             simpler = _compared(left, right, _Point(random.Random(0), {}, found.values | {symbol: number}))
-            if simpler:
+            if simpler and (where is None or where(simpler)):
                 found = simpler
                 break
     return found

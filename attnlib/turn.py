@@ -17,20 +17,20 @@ import sympy as sp
 from attnlib.formulas import Weight, n
 from attnlib.language import Letters, Line, Unreadable, parse, spelled, written
 from attnlib.printing import letter
-from attnlib.proof import Answer, Index, Refuted, Undecided, follows, prove, smallest
-
-_ASSUMED = (
-    "integer",
-    "even",
-    "odd",
-    "rational",
-    "positive",
-    "nonnegative",
-    "negative",
-    "nonpositive",
-    "nonzero",
-    "real",
+from attnlib.proof import (
+    Answer,
+    Index,
+    Proved,
+    Refuted,
+    Undecided,
+    follows,
+    is_nonzero,
+    is_positive,
+    prove,
+    smallest,
 )
+
+_ASSUMED = "integer even odd rational positive nonnegative negative nonpositive nonzero real".split()
 _BYTES = 2**30  # that the process of a kernel may take
 _ZERO = 1e-20  # numbers have 30 digits
 UNDECIDED = "Undecided: no proof was found, and no numbers that refute this line. It may be right; try a smaller step."
@@ -284,11 +284,12 @@ def check(exercise: Exercise, lines: Iterable[str], text: str) -> dict:
     except Unreadable as error:
         return _unreadable(error)
     says = _basic if exercise.is_about_equations else lambda one: one.right
-    earlier = [exercise.steps[0], *(says(parse(one, exercise.letters)) for one in lines)]
-    last, new = earlier[-1], says(line)
-    answer = judge(last, line)
+    parsed = [parse(one, exercise.letters) for one in lines]
+    earlier, new = [exercise.steps[0], *map(says, parsed)], says(line)
+    demands = parsed[-1].demands if parsed else frozenset()
+    answer = judge(earlier[-1], line, demands)
     if isinstance(answer, Refuted):
-        return _refuted(exercise, answer, new)
+        return _refuted(exercise, answer, new, demands | line.demands)
     if isinstance(answer, Undecided):
         why = f" {_sentence(answer.reason)}" if exercise.is_about_equations and answer.reason else ""
         return {"verdict": "undecided", "words": UNDECIDED + why}
@@ -333,18 +334,45 @@ def _sentence(words: str) -> str:
     return words[0].upper() + words[1:] + "." * (words[-1] not in ".?")
 
 
-def judge(last: sp.Basic, line: Line) -> Answer:
+def judge(last: sp.Basic, line: Line, demands: Iterable = ()) -> Answer:
     """Whether a line follows from the last one: for an equation, whether both hold in the same places.
 
-    Of a line with two sides that follows an expression, both must be equal to it.
+    Of a line with two sides that follows an expression, both must be equal to it.  `demands` are those of the last
+    line, as it was typed: what only one of two equations divides by, or takes a logarithm or root of, must be proved to
+    be nonzero, or positive; and no numbers refute where it is not.
     """
     if isinstance(last, sp.Eq):
-        return follows(last, _basic(line))
-    sides = [prove(last, side) for side in (line.left, line.right) if side is not None]
-    return next((answer for kind in (Refuted, Undecided) for answer in sides if isinstance(answer, kind)), sides[-1])
+        answers = [follows(last, _basic(line))]
+        for wanted, part in (
+            sorted(line.demands ^ frozenset(demands), key=str) if isinstance(answers[0], Proved) else ()
+        ):
+            if not {"nonzero": is_nonzero, "positive": is_positive}[wanted](part):
+                words = f"{written(part, line.letters)} is not proved {wanted}, as only one of the two lines needs it"
+                return Undecided(words)
+    else:
+        answers = [prove(last, side) for side in (line.left, line.right) if side is not None]
+    found = next((one for kind in (Refuted, Undecided) for one in answers if isinstance(one, kind)), answers[-1])
+    return _where_defined(found, line.demands | frozenset(demands)) if isinstance(found, Refuted) else found
 
 
-def _refuted(exercise, answer, new) -> dict:
+def _defined(refuted: Refuted, demands) -> bool:
+    """Whether lines have values, as they were typed, at a refutation's numbers."""
+    for wanted, part in demands:
+        value = refuted.value(part)
+        if value is None or (value <= 0 if wanted == "positive" else value == 0):
+            return False
+    return True
+
+
+def _where_defined(refuted: Refuted, demands) -> Answer:
+    """A refutation at numbers where both lines have values as they were typed."""
+    if _defined(refuted, demands):
+        return refuted
+    found = smallest(refuted.left, refuted.right, where=lambda one: _defined(one, demands))
+    return found or Undecided("no numbers were found at which both lines have a value and differ")
+
+
+def _refuted(exercise, answer, new, demands) -> dict:
     if exercise.is_about_equations:
         left, right = _digits(answer.left_value, answer.right_value)
         if answer.left == new.lhs:
@@ -353,7 +381,8 @@ def _refuted(exercise, answer, new) -> dict:
             says = f"your line holds, and the sides of the line before are {left} and {right}"
     else:
         keys = (exercise.shown.keys,) if exercise.shown else ()
-        answer = smallest(answer.left, answer.right, keys=(*keys, 2, 1, 3, 5)) or answer
+        found = smallest(answer.left, answer.right, keys=(*keys, 2, 1, 3, 5), where=lambda one: _defined(one, demands))
+        answer = found or answer
         last, yours = _digits(answer.left_value, answer.right_value)
         says = f"your line gives {yours}, the line before {last}"
     return {

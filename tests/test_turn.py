@@ -16,7 +16,7 @@ from test_proof_fuzz import NoValue, number
 
 from attnlib.derive import Derivation
 from attnlib.formulas import Weight, alpha, i, j, kappa, l, mean, n, over_keys, s, theta, v
-from attnlib.language import Unreadable, parse, written
+from attnlib.language import Letters, Unreadable, parse, written
 from attnlib.proof import Index, Proved, Refuted, Undecided, follows, prove, smallest
 from attnlib.turn import Exercise, Shown, check, form, judge, preview, respond
 from attnlib.widgets import VarianceAgainstScore, YourTurn
@@ -329,6 +329,28 @@ def test_a_mirrored_goal_ends_a_proof_and_a_factor_may_stand_within_its_sum():
 def test_a_hint_is_for_the_step_after_the_one_that_is_nearest():
     assert check(estimate, [], "mu*sum_i theta_i = sum_i theta_i*v_i")["next"] == 2
     assert check(estimate, [], "sum_i kappa*theta_i*(mu - v_i) = 0")["next"] == 1
+
+
+def test_what_is_cancelled_as_it_is_typed_is_still_demanded():
+    """Sympy cancels at once; where what was typed has no value, nothing is proved of an equation, or refuted."""
+    x, y, z = (sp.Symbol(name, real=True) for name in "xyz")
+    equation = Exercise((sp.Eq(x + z, y + z), sp.Eq(x, y)), Letters([x, y, z]))
+    assert check(equation, [], "x = y")["done"]
+    assert check(equation, [], "x*z/z = y")["verdict"] == "undecided"
+    assert check(equation, [], "exp(log(x)) = y")["verdict"] == "undecided"
+    root = Exercise((sp.Abs(x), x), Letters([x, y, z]))
+    assert check(root, [], "sqrt(x)*sqrt(x)")["verdict"] != "refuted"
+    assert check(root, [], "x")["verdict"] == "refuted"
+
+
+def test_a_stray_line_of_the_process_is_no_answer():
+    prover = Prover()
+    request = {"id": 7, "do": "check", "exercise": slope.packed(), "lines": [], "text": "alpha*w_i*(1 - w_i)"}
+    assert prover.ask(request)["id"] == 7
+    for stray in ("a warning", json.dumps({"id": 6, "verdict": "proved"})):
+        prover._answers.put(stray)
+        assert prover.ask(request | {"id": 8, "text": "alpha"})["verdict"] == "refuted"
+    prover.stop()
 
 
 def test_a_form_forgives_order_names_and_signs_alone():

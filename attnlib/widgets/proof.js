@@ -8,7 +8,7 @@ const MEMORY = 450e6; // bytes after which the worker is ended, for the next che
 const HINTS = ["Hint", "Show the step", "Hide the hint"]; // what the button does next
 const TOO_LARGE = "Too large a step for the prover: try a smaller one.";
 
-/** The worker of a page, one for all its exercises: the first that asks starts it, and starts it again once it ended. */
+/** The worker of a page, one for all its exercises; who asks starts it, and starts it again once it has ended. */
 class PageProver {
   constructor() {
     this.waiting = new Map();
@@ -286,7 +286,8 @@ export function render({ model, el }) {
     say(answer.words, ...shown(answer.state));
     if (answer.verdict === "unreadable" && field.value === text) explain(answer, text);
     if (answer.verdict === "proved") accept(text, answer);
-    if (matchMedia("(pointer: fine)").matches && !answer.done) field.focus(); // a finger's keyboard would hide the answer
+    // The keyboard of a phone would hide the answer.
+    if (matchMedia("(pointer: fine)").matches && !answer.done) field.focus();
     status.scrollIntoView({ block: "nearest" });
   });
   function accept(text, answer) {

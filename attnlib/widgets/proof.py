@@ -1,6 +1,7 @@
 """Your turn: a proof that the reader writes, line by line, each of them proved, refuted or left open by the prover."""
 
 import atexit
+import contextlib
 import html
 import json
 import os
@@ -194,11 +195,12 @@ class Prover:
             try:
                 self._process.stdin.write(json.dumps(request) + "\n")
                 self._process.stdin.flush()
-                answer = self._answers.get(timeout=seconds)
+                while text := self._answers.get(timeout=seconds):
+                    with contextlib.suppress(json.JSONDecodeError):  # nothing but an answer to this request is one
+                        if (answer := json.loads(text)).get("id") == request["id"]:
+                            return answer
             except (queue.Empty, BrokenPipeError):
-                answer = ""
-            if answer:
-                return json.loads(answer)
+                pass  # it takes too long, or has ended
             self.stop()
             return {"id": request["id"], "verdict": "undecided", "words": TOO_LARGE}
 
