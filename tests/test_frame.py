@@ -305,7 +305,8 @@ def test_pages_break_between_lines_and_rows_not_within_widgets(paper):
                 });
                 return [...new Set(kinds)];
             };
-            return { widget: breaks(".attention-widget:not(.turn, :has(.derivation))"), row: breaks(".derivation tr"), table: breaks(".derivation"),
+            return { widget: breaks(".attention-widget:not(.turn, :has(.derivation))"),
+                row: breaks(".derivation tr"), table: breaks(".derivation"),
                 code: breaks("article .cell_input :is(pre, div)") };
         }"""
     )
