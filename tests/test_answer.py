@@ -142,7 +142,7 @@ READ = {
     "1,234.5": "is not a number here",
     "0x10": "is not a number here",
     "1 000": "is not a number here",
-    "½": "is not a number here",
+    "½": 0.5,
     "١": "is not a number here",
     "Infinity": "is not a number here",
     "NaN": "is not a number here",

@@ -16,8 +16,8 @@ from attnlib.widgets import widget_classes
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 LIMIT = 180_000  # bytes that a page may load, compressed
 LONGEST = 15_500  # pixels of a chapter on a laptop, its folds closed: 15,000, and something for other fonts
-# Without the exercises in which the reader writes: who reads on passes them by.
-LENGTH = """() => [...document.querySelectorAll(".exercise:has([data-widget=proof])")].reduce(
+# Without that in which the reader writes, proofs and numbers: who reads on passes them by.
+LENGTH = """() => [...document.querySelectorAll(".exercise:has([data-widget=proof]), .attention-answer")].reduce(
     (length, exercise) => length - exercise.offsetHeight, document.documentElement.scrollHeight)"""
 RAW_TEX = re.compile(r"\\\(|\\\[|\$\$|\\frac|\\sum|\\begin\{")
 # axe looks at every element, and a chapter has ten thousand, most in code and formulas. Before it looks, each kind
