@@ -1381,20 +1381,22 @@ def check_follows(old, new, factor, *, keys=()) -> None:
     check_equal(old.lhs - old.rhs, factor * (new.lhs - new.rhs), keys=keys)
 
 
-def _check_demands(old, new) -> None:
+def _check_demands(old, new, more=frozenset()) -> None:
     """Raise if only one of two equations asks that something is not zero, or positive: else it has no solution."""
-    for wanted, part in sorted(_demanded(old) ^ _demanded(new), key=str):
+    for wanted, part in sorted((_demanded(old) ^ _demanded(new)) | more, key=str):
         if not {"nonzero": is_nonzero, "positive": is_positive}[wanted](part):
             verb = {"nonzero": "divides by it", "positive": "takes its logarithm or root"}[wanted]
             raise NotProved(f"{part} must be proved {wanted}, for only one of the equations {verb}")
 
 
-def follows(old, new):
+def follows(old, new, *, demands=frozenset()):
     """Answer whether two equations have the same solutions, for every number of keys.
 
     Parameters
     ----------
     old, new : Eq
+    demands : set of pairs
+        What else is to be proved "nonzero" or "positive", such as what one of them was divided by before it cancelled.
 
     Returns
     -------
@@ -1420,9 +1422,11 @@ def follows(old, new):
             raise _Refused("a part of one line has no value")
         opaque = _opaque(sp.Tuple(*forms))
         forms = [form.xreplace(opaque) for form in forms]
-        multiple = max(form.count_ops() for form in forms) < _OPERATIONS and any(map(_is_nonzero, _quotients(*forms)))
+        multiple = max(form.count_ops() for form in forms) < _OPERATIONS and any(
+            map(_simplifies_to_nonzero, _quotients(*forms))
+        )
         if multiple or any(_differ_by(old, new, sign) for sign in (1, -1)):
-            _check_demands(old, new)
+            _check_demands(old, new, demands)
             return Proved()
     except (_Refused, NotProved) as refusal:
         reason = str(refusal)
@@ -1433,7 +1437,7 @@ def _differ_by(old, new, factor) -> bool:
     return isinstance(prove(old.lhs - old.rhs, factor * (new.lhs - new.rhs)), Proved)
 
 
-def _is_nonzero(expr) -> bool:
+def _simplifies_to_nonzero(expr) -> bool:
     return bool(expr.is_nonzero or sp.simplify(expr).is_nonzero)
 
 

@@ -20,12 +20,9 @@ from attnlib.printing import letter
 from attnlib.proof import (
     Answer,
     Index,
-    Proved,
     Refuted,
     Undecided,
     follows,
-    is_nonzero,
-    is_positive,
     prove,
     smallest,
 )
@@ -73,8 +70,8 @@ class Exercise:
         if len(self.steps) < 2:
             raise ValueError(f"steps must be a start and a goal at least; got {len(self.steps)}")
         object.__setattr__(self, "letters", self.letters or Letters.of(*self.steps))
-        shown = len(self.steps) > 2
-        for loose in LOOSE if shown else (("weights", "factors", "products"), *LOOSE):
+        goal_is_hidden = len(self.steps) == 2
+        for loose in ((("weights", "factors", "products"),) if goal_is_hidden else ()) + LOOSE:
             forms = tuple(form(step, loose) for step in self.steps)
             if forms[-1] not in forms[:-1]:
                 break
@@ -342,13 +339,7 @@ def judge(last: sp.Basic, line: Line, demands: Iterable = ()) -> Answer:
     be nonzero, or positive; and no numbers refute where it is not.
     """
     if isinstance(last, sp.Eq):
-        answers = [follows(last, _basic(line))]
-        for wanted, part in (
-            sorted(line.demands ^ frozenset(demands), key=str) if isinstance(answers[0], Proved) else ()
-        ):
-            if not {"nonzero": is_nonzero, "positive": is_positive}[wanted](part):
-                words = f"{written(part, line.letters)} is not proved {wanted}, as only one of the two lines needs it"
-                return Undecided(words)
+        answers = [follows(last, _basic(line), demands=line.demands ^ frozenset(demands))]
     else:
         answers = [prove(last, side) for side in (line.left, line.right) if side is not None]
     found = next((one for kind in (Refuted, Undecided) for one in answers if isinstance(one, kind)), answers[-1])
