@@ -2,6 +2,7 @@
 
 `ATTENTION_BOOK_REPOSITORY` names it; else it is the git remote `origin`; else the pages carry no link to a repository.
 `ATTENTION_BOOK_BRANCH` names the branch; else it is the one checked out; else `main`.
+`ATTENTION_BOOK_SITE` is where the site will be read; else it is where GitHub Pages publishes the repository.
 """
 
 import os
@@ -47,6 +48,26 @@ def branch(root: Path) -> str:
     """Return the branch that the links name."""
     current = os.environ.get("ATTENTION_BOOK_BRANCH") or git(root, "branch", "--show-current")
     return current or "main"
+
+
+def published(address: str) -> str:
+    """Return where the site is read, for links that leave it: on paper, in a notebook; nothing where none knows.
+
+    >>> published("https://github.com/reader/book")
+    'https://reader.github.io/book/'
+    >>> published("https://github.com/reader/reader.github.io")
+    'https://reader.github.io/'
+    >>> published("")
+    ''
+    """
+    if site := os.environ.get("ATTENTION_BOOK_SITE"):
+        return site.rstrip("/") + "/"
+    host, _, path = address.removeprefix("https://").partition("/")
+    owner, _, name = path.partition("/")
+    if host != "github.com":
+        return ""
+    pages = f"{owner.lower()}.github.io"
+    return f"https://{pages}/" if name == pages else f"https://{pages}/{name}/"
 
 
 def add_links(app, config):
