@@ -1,0 +1,68 @@
+// A lecture's keys, its colours and its steps. The slides are reveal.js's, what they show is the chapters'.
+
+const root = document.documentElement;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+function kept() {
+  try {
+    return localStorage.getItem("mode");
+  } catch {
+    return null; // where nothing may be kept, the system's colours hold
+  }
+}
+const paint = (theme) => (root.dataset.theme = theme);
+paint(["light", "dark"].find((mode) => mode === kept()) ?? (dark.matches ? "dark" : "light"));
+
+// As high as the screen has it, between 16:9 and 4:3: what fits the one fits the other.
+const WIDTH = 1280;
+const height = () => Math.round(WIDTH * Math.min(0.75, Math.max(0.5625, innerHeight / innerWidth)));
+
+Reveal.initialize({
+  width: WIDTH,
+  height: height(),
+  margin: 0,
+  minScale: 0.1,
+  center: false,
+  display: "flex",
+  hash: true,
+  slideNumber: "c/t",
+  transition: matchMedia("(prefers-reduced-motion: reduce)").matches ? "none" : "fade",
+  pdfSeparateFragments: false,
+  pdfMaxPagesPerSlide: 1,
+  keyboard: { 68: () => paint(root.dataset.theme === "dark" ? "light" : "dark") }, // D
+  plugins: [RevealNotes],
+});
+addEventListener("resize", () => {
+  if (!Reveal.isPrintView()) Reveal.configure({ height: height() });
+});
+
+// A step may move the slide's widget: forward to what the step says, back to what was there before.
+const before = new WeakMap();
+const hosts = (fragment) => fragment.closest("section").querySelectorAll(".attention-widget-host");
+function move(fragment, changes) {
+  const [{ model }] = hosts(fragment);
+  for (const [name, value] of Object.entries(changes)) model.set(name, value);
+}
+Reveal.on("fragmentshown", ({ fragment }) => {
+  if (!fragment.dataset.state) return;
+  const changes = JSON.parse(fragment.dataset.state);
+  const [{ model }] = hosts(fragment);
+  before.set(fragment, Object.fromEntries(Object.keys(changes).map((name) => [name, model.get(name)])));
+  move(fragment, changes);
+});
+Reveal.on("fragmenthidden", ({ fragment }) => before.has(fragment) && move(fragment, before.get(fragment)));
+
+// A clicker sends Page Up and Page Down: they turn the slides wherever the focus is. Escape takes it from a mark.
+addEventListener(
+  "keydown",
+  (event) => {
+    const inside = document.activeElement.closest(".shown");
+    if (["PageUp", "PageDown"].includes(event.key)) event.key === "PageUp" ? Reveal.prev() : Reveal.next();
+    else if (event.key === "Escape" && inside) document.activeElement.blur();
+    else return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  },
+  true,
+);
+// What was moved on a slide keeps no key of the next one.
+Reveal.on("slidechanged", () => document.activeElement.closest(".shown") && document.activeElement.blur());

@@ -1,0 +1,352 @@
+"""Lectures: decks for reveal.js, and a handout for each, made of what the chapters' pages hold.
+
+A deck is a file of `lectures/`: a slide is a heading of the second level, with
+
+    :::{show} 02-likelihood#variance-against-score?kappa=10
+    what stands at this place of the book; a widget in the state that its link names
+
+    :::{then} ?kappa=1
+    what the slide says one step later, and the state that its widget then has
+
+    :::{notes} 3
+    what the lecturer says and asks, and in how many minutes
+
+each closed by `:::`.  After the place may stand which one of a section is meant and which of its rows or panels:
+`02-likelihood#how-far-off-is-the-estimate derivation 2 rows 1-3`.  A derivation's rows come one by one, and their
+reasons go to the notes.  The site's pages are read when they are written, so nothing of them is written twice.
+"""
+
+import functools
+import html
+import json
+import re
+import shutil
+from dataclasses import dataclass, field
+from importlib.metadata import distribution
+from pathlib import Path
+
+import yaml
+from docutils import nodes
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+from traitlets import TraitError
+
+from attnlib.widgets import widget_classes
+from attnlib.widgets.base import Widget
+from sphinx_extensions import mathematics
+
+REVEAL = Path(distribution("sphinx-revealjs").locate_file("sphinx_revealjs/_static/revealjs"))
+PARTS = ("LICENSE", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js")
+BLOCK = re.compile(r"^:::\{(\w+)\} *(.*)\n((?:.*\n)*?):::$", re.MULTILINE)
+PLACE = re.compile(
+    r"(?P<page>[\w-]+)#(?P<id>[\w-]+)(?:\?(?P<state>\S*))?"
+    r"(?: (?P<kind>derivation|table) (?P<number>\d+))?(?: rows (?P<first>\d+)-(?P<last>\d+))?(?: panel (?P<panel>\d))?"
+)
+KINDS = {"derivation": '<table class="derivation"', "table": '<table class="table"'}
+STATE = re.compile(r'(?<=<script type="application/json">).*?(?=</script>)', re.DOTALL)
+ROW = re.compile(
+    r'<tr[^>]*><td class="left"[^>]*>(.*?)</td><td class="formula"[^>]*>(.*?)</td><td class="reason"[^>]*>(.*?)</td>',
+    re.DOTALL,
+)
+
+
+class LectureError(ExtensionError):
+    """A deck's file says what cannot be made a slide."""
+
+
+@dataclass
+class Slide:
+    """One slide: its parts in reading order, each a kind with its argument and its text."""
+
+    title: str
+    parts: list[tuple[str, str, str]]
+    notes: str
+    minutes: int
+
+
+@dataclass
+class Deck:
+    """A lecture: what its file says."""
+
+    name: str
+    title: str
+    question: str
+    slides: list[Slide] = field(default_factory=list)
+
+    @property
+    def minutes(self) -> int:
+        """How long it takes."""
+        return sum(slide.minutes for slide in self.slides)
+
+    @property
+    def starts(self) -> list[int]:
+        """The minute at which each slide begins."""
+        return [sum(slide.minutes for slide in self.slides[:number]) for number in range(len(self.slides))]
+
+    @property
+    def chapters(self) -> list[str]:
+        """The chapters of which it shows something, in the book's order."""
+        places = (place for slide in self.slides for kind, place, _ in slide.parts if kind == "show")
+        return sorted({place.partition("#")[0] for place in places})
+
+
+def read(path: Path) -> Deck:
+    """Read a deck's file; raise `LectureError` that names the file and the slide."""
+    _, head, body = path.read_text(encoding="utf-8").split("---\n", 2)
+    deck = Deck(path.stem, **yaml.safe_load(head))
+    for text in re.split(r"^## ", body, flags=re.MULTILINE)[1:]:
+        title, _, text = text.partition("\n")
+        parts, notes, at = [], [], 0
+        for block in BLOCK.finditer(text):
+            kind, argument, inside = block.groups()
+            parts.append(("text", "", text[at : block.start()]))
+            at = block.end()
+            if kind == "notes" and argument.isdigit():
+                notes.append((inside, int(argument)))
+            elif kind in ("show", "then"):
+                parts.append((kind, argument.strip(), inside))
+            else:
+                raise LectureError(f"{path.name}, {title!r}: no part of a slide is {block[0].splitlines()[0]!r}")
+        parts.append(("text", "", text[at:]))
+        if len(notes) != 1 or ":::" in "".join(text for _, _, text in parts):
+            raise LectureError(f"{path.name}, {title!r}: a slide has one :::{{notes}} MINUTES, and closes its parts")
+        parts = [(kind, argument, inside) for kind, argument, inside in parts if kind != "text" or inside.strip()]
+        deck.slides.append(Slide(title.strip(), parts, *notes[0]))
+    return deck
+
+
+def decks(app) -> list[Deck]:
+    """Return the lectures of the book, in the order of their first chapters."""
+    found = [read(path) for path in Path(app.srcdir, "lectures").glob("*.md")]
+    return sorted(found, key=lambda deck: deck.chapters)
+
+
+def words(text: str) -> str:
+    """Return Markdown as HTML, its formulas typeset.
+
+    >>> words("A *mean*.")
+    '<p>A <em>mean</em>.</p>\\n'
+    """
+    typeset = {"renderer": lambda tex, options: mathematics.convert(tex, options["display_mode"])}
+    return MarkdownIt("commonmark").enable("table").use(dollarmath_plugin, **typeset).render(text)
+
+
+def element(page: str, start: int) -> str:
+    """Return the element of an HTML page that begins at a place.
+
+    >>> element("<p><b>a</b><b>c</b></p>", 3)
+    '<b>a</b>'
+    """
+    name, depth = re.match(r"<(\w+)", page[start:])[1], 0
+    for tag in re.compile(rf"<(/?){name}\b").finditer(page, start):
+        depth += -1 if tag[1] else 1
+        if not depth:
+            return page[start : page.index(">", tag.end()) + 1]
+    raise LectureError(f"<{name}> is not closed")
+
+
+def found(page: str, place: re.Match) -> str:
+    """Return the element that a place names: a derivation by a row of it, a section's table by its number."""
+    at = re.search(rf'<(\w+)[^>]* id="{place["id"]}"|<(\w+) id="{place["id"]}"', page)
+    if not at:
+        raise LectureError(f"{place['page']} has no {place['id']!r}")
+    if place["kind"]:
+        section = element(page, at.start())
+        starts = [match.start() for match in re.finditer(KINDS[place["kind"]], section)]
+        if int(place["number"]) > len(starts):
+            raise LectureError(f"{place[0]!r}: there are {len(starts)}")
+        return element(section, starts[int(place["number"]) - 1])
+    table = page.rfind(KINDS["derivation"], 0, at.start())
+    if table >= 0 and at.start() < table + len(whole := element(page, table)):
+        return whole
+    return element(page, at.start())
+
+
+def moved(fragment: str, page: str) -> str:
+    """Return a piece of a page for a slide: its links lead where they led; it has no ids, and no section, a slide's tag.
+
+    >>> moved('<section id="a"><a href="#b">c</a></section>', "01-layer")
+    '<div><a href="../chapters/01-layer.html#b">c</a></div>'
+    """
+    fragment = re.sub(r'<a class="headerlink".*?</a>', "", fragment)
+    fragment = re.sub(r'(<(?:div|section|span|figure|table|tr|p|a)\b[^>]*?) id="[^"]*"', r"\1", fragment)
+    fragment = re.sub(r"(</?)section\b", r"\1div", fragment)
+    return re.sub(r'(<a\b[^>]*? href=")(?!https?:)([^"#]*)', lambda a: a[1] + address(page, a[2]), fragment)
+
+
+def address(page: str, link: str = "") -> str:
+    """Return where a chapter, or what it links, is for a page of the lectures."""
+    return f"../chapters/{link or page + '.html'}"
+
+
+def chapter(where: str) -> str:
+    """Return the chapter that an address leads to."""
+    return re.search(r"([\w-]+)\.html", where)[1]
+
+
+def values(quantities: dict, query: str) -> dict:
+    """Return the inputs that a widget's link names; raise `LectureError` where it has no such one.
+
+    >>> values({"alpha": {"dimensions": 0}, "query": {"dimensions": 1}}, "alpha=2&query=1,0.5")
+    {'alpha': 2.0, 'query': [1.0, 0.5]}
+    """
+    changes = {}
+    for name, _, text in (pair.partition("=") for pair in filter(None, query.split("&"))):
+        if name not in quantities:
+            raise LectureError(f"{name!r} is none of {', '.join(quantities)}")
+        rows = [[float(number) for number in row.split(",")] for row in text.split(";")]
+        dimensions = quantities[name]["dimensions"]
+        changes[name] = rows if dimensions == 2 else rows[0] if dimensions else rows[0][0]
+    return changes
+
+
+@dataclass
+class Part:
+    """What a slide shows of a chapter: HTML, what it adds to the notes, its address, and the widget if it is one."""
+
+    html: str
+    kind: str
+    address: str
+    notes: str = ""
+    widget: Widget | None = None
+
+
+class Book:
+    """The chapters' pages, from which the slides are cut."""
+
+    def __init__(self, app):
+        self.folder = Path(app.outdir, "chapters")
+        self.titles = {name.removeprefix("chapters/"): title.astext() for name, title in app.env.titles.items()}
+        self.page = functools.cache(lambda name: (self.folder / f"{name}.html").read_text(encoding="utf-8"))
+
+    def part(self, argument: str) -> Part:
+        """Return what stands at a place of the book."""
+        place = PLACE.fullmatch(argument)
+        if not place or place["page"] not in self.titles:
+            raise LectureError(f"{argument!r} is no place of a chapter, such as 02-likelihood#ma-9")
+        fragment = found(self.page(place["page"]), place)
+        where = address(place["page"]) + f"#{place['id']}" + (f"?{place['state']}" if place["state"] else "")
+        part = Part(fragment, "part", where)
+        if fragment.startswith(KINDS["derivation"]):
+            rows = ROW.findall(fragment)[int(place["first"] or 1) - 1 : int(place["last"] or 99)]
+            lines = "".join(
+                f'<tr{" class=fragment" * (number > 0)}><td class="left">{left}</td><td class="formula">{right}</td></tr>'
+                for number, (left, right, _) in enumerate(rows)
+            )
+            reasons = "".join(f"<li>{reason}</li>" for _, _, reason in rows)
+            part.html, part.kind = f'<table class="derivation" role="presentation">{lines}</table>', "derivation"
+            part.notes = f"<p>The rows, one by one:</p><ol>{moved(reasons, place['page'])}</ol>"
+        elif 'data-widget="proof"' in fragment:
+            part.html, part.kind = exercise(fragment), "exercise"
+        elif 'data-widget="' in fragment:
+            part.widget = awake(fragment, place["state"] or "")
+            host = part.widget._repr_mimebundle_()[0]["text/html"]
+            part.html = host.replace(f' data-name="{part.widget.name}"', "")  # its state is no part of the address
+            part.kind = f"widget {part.widget.kind}" + (f" panel-{place['panel']}" if place["panel"] else "")
+        part.html = moved(part.html, place["page"])
+        return part
+
+
+def awake(host: str, query: str) -> Widget:
+    """Return a page's widget in the state that a link names."""
+    state = json.loads(STATE.search(host)[0])
+    cls = widget_classes()[re.search(r'data-widget="([\w-]+)"', host)[1]]
+    given = {name: state[name] for name in (*state["_quantities"], *cls.page_data) if not name.startswith("_")}
+    return cls(**given | values(state["_quantities"], query))
+
+
+def exercise(box: str) -> str:
+    """Return an exercise with its box, without the cell that made it; no picture on the slide shows its numbers."""
+    text = re.match(r".*?<section[^>]*>.*?</p>(?=\s*<div)", box, re.DOTALL)[0]
+    host = element(box, box.index('<div class="attention-widget-host"'))
+    alone = json.loads(STATE.search(host)[0]) | {"_picture": []}
+    return f"{text}</section>{STATE.sub(lambda _: json.dumps(alone).replace('<', chr(92) + 'u003c'), host)}</div>"
+
+
+def section(slide: Slide, start: int, book: Book) -> tuple[str, list[Part]]:
+    """Return one slide as HTML, and what it shows."""
+    body, notes, parts = [], words(slide.notes), []
+    for kind, argument, text in slide.parts:
+        if kind == "show":
+            part = book.part(argument)
+            parts.append(part)
+            notes += part.notes
+            body.append(f'<div class="shown {part.kind}" data-prevent-swipe>{part.html}</div>')
+        elif kind == "then":
+            widget = parts[-1].widget
+            changes = values(widget._quantities, argument.removeprefix("?"))
+            for name, value in changes.items():
+                setattr(widget, name, value)  # refuses what is out of range
+            body.append(f"<div class=\"text fragment\" data-state='{json.dumps(changes)}'>{words(text)}</div>")
+        else:
+            body.append(f'<div class="text">{words(text)}</div>')
+    links = (f'<a href="{html.escape(part.address)}">{book.titles[chapter(part.address)]}</a>' for part in parts)
+    source = f'<p class="source">{", ".join(dict.fromkeys(links))}</p>' if parts else ""
+    minutes = f"<p><b>Minute {start} to {start + slide.minutes}.</b></p>"
+    made = (
+        f'<section data-timing="{60 * slide.minutes}"><h2>{words(slide.title)[3:-5]}</h2>{"".join(body)}{source}'
+        f'<aside class="notes">{minutes}{notes}</aside></section>'
+    )
+    return made, parts
+
+
+def write(app, exception):
+    """Write the decks and their handouts, once the chapters' pages are there."""
+    site = Path(app.outdir)
+    if exception or app.builder.format != "html" or not (site / "_static/styles/pydata-sphinx-theme.css").exists():
+        return  # no site, or one in which nothing has changed
+    folder, book = site / "lectures", Book(app)
+    template = app.builder.templates.environment.get_template
+    for name in PARTS:
+        (folder / "reveal" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REVEAL / name, folder / "reveal" / name)
+    # reveal.js calls its arrows as widgets call their sliders; its own are an <aside>.
+    style = folder / "reveal/dist/reveal.css"
+    style.write_text(re.sub(r"\.controls(?![\w-])", "aside.controls", style.read_text("utf-8")), encoding="utf-8")
+    for name in ("lectures.css", "lectures.js"):
+        shutil.copy(Path(__file__).with_name(name), folder / name)
+    for deck in decks(app):
+        try:
+            made = [section(*slide, book) for slide in zip(deck.slides, deck.starts, strict=True)]
+        except (LectureError, TraitError) as error:
+            raise LectureError(f"lectures/{deck.name}.md: {error}") from None
+        parts = [part for _, shown in made for part in shown]
+        context = {
+            "deck": deck,
+            "slides": [slide for slide, _ in made],
+            "chapters": [(address(name), book.titles[name]) for name in deck.chapters],
+            "scripts": sorted(set(re.findall(r'data-widget="([\w-]+)"', "".join(part.html for part in parts)))),
+            "exercises": [part.html for part in parts if part.kind == "exercise"],
+            "takeaways": words(deck.slides[-1].parts[0][2]),
+            "frame": app.config.attention_frame,
+        }
+        for file, page in ((deck.name, "lecture.html"), (f"{deck.name}-handout", "handout.html")):
+            (folder / f"{file}.html").write_text(template(page).render(context), encoding="utf-8")
+
+
+class Lectures(SphinxDirective):
+    """The list of lectures: for each its question, its chapters, its plan, and links to it and to its handout."""
+
+    def run(self):
+        found = []
+        for deck in decks(self.env.app):
+            self.env.note_dependency(f"lectures/{deck.name}.md")
+            found.append(deck)
+        template = self.env.app.builder.templates.environment.get_template("lectures.html")
+        return [nodes.raw("", template.render(decks=found), format="html")]
+
+
+def add_context(app, pagename, templatename, context, doctree):
+    """Give a chapter's page the lectures that are made of it."""
+    name = pagename.removeprefix("chapters/")
+    context["lectures"] = [(f"../lectures/{deck.name}.html", deck.title) for deck in decks(app) if name in deck.chapters]
+
+
+def setup(app):
+    """Register the directive, and the moments when pages are written."""
+    app.add_directive("lectures", Lectures)
+    app.connect("html-page-context", add_context)
+    app.connect("build-finished", write, priority=800)  # before `pages` looks which styles and characters are used
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
