@@ -26,6 +26,7 @@ Reveal.initialize({
   hash: true,
   slideNumber: "c/t",
   transition: matchMedia("(prefers-reduced-motion: reduce)").matches ? "none" : "fade",
+  defaultTiming: 120, // or the notes show no pace
   pdfSeparateFragments: false,
   pdfMaxPagesPerSlide: 1,
   keyboard: { 68: () => paint(root.dataset.theme === "dark" ? "light" : "dark") }, // D
@@ -34,6 +35,41 @@ Reveal.initialize({
 addEventListener("resize", () => {
   if (!Reveal.isPrintView()) Reveal.configure({ height: height() });
 });
+
+// Pictures and formulas take the height that the words leave them; no formula gets smaller than the words.
+const LEAST = { "--tall": 150, "--size": 24 };
+function fit(slide) {
+  for (const name of Object.keys(LEAST)) slide.style.removeProperty(name);
+  for (const [name, least] of Object.entries(LEAST)) {
+    let value = Number(getComputedStyle(slide).getPropertyValue(name));
+    while (slide.scrollHeight > slide.clientHeight && value > least)
+      slide.style.setProperty(name, (value = Math.max(least, value * 0.96)));
+  }
+  for (const picture of slide.querySelectorAll(".widget figure > svg"))
+    picture.style.setProperty("--unit", picture.viewBox.baseVal.width / picture.clientWidth);
+  for (const picture of slide.querySelectorAll(".part svg"))
+    for (const text of picture.querySelectorAll("text[style*=font-size]")) {
+      const least = (24 * picture.viewBox.baseVal.height) / picture.clientHeight;
+      text.style.fontSize = `${Math.max(least, Number.parseFloat(text.style.fontSize))}px`;
+    }
+}
+for (const event of ["ready", "slidechanged", "resize"])
+  Reveal.on(event, () => Reveal.isReady() && fit(Reveal.getCurrentSlide()));
+
+Reveal.on("pdf-ready", () => Reveal.getSlides().forEach(fit));
+
+// A slide may show some panels of a widget alone, and let some of its inputs alone be moved.
+for (const part of document.querySelectorAll("[data-panels]")) {
+  const [first, last] = part.dataset.panels.split("-");
+  part.querySelectorAll("figure").forEach((figure, place) => {
+    if (place + 1 < first || place + 1 > last) figure.style.display = "none";
+  });
+}
+for (const part of document.querySelectorAll("[data-moves]"))
+  for (const control of part.querySelectorAll(".controls > :is(label, fieldset)")) {
+    const { symbol } = control.querySelector("input").dataset;
+    if (!part.dataset.moves.split(",").includes(symbol)) control.style.display = "none";
+  }
 
 // A step may move the slide's widget: forward to what the step says, back to what was there before.
 const before = new WeakMap();

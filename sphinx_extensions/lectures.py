@@ -11,9 +11,10 @@ A deck is a file of `lectures/`: a slide is a heading of the second level, with
     :::{notes} 3
     what the lecturer says and asks, and in how many minutes
 
-each closed by `:::`.  After the place may stand which one of a section is meant and which of its rows or panels:
-`02-likelihood#how-far-off-is-the-estimate derivation 2 rows 1-3`.  A derivation's rows come one by one, and their
-reasons go to the notes.  The site's pages are read when they are written, so nothing of them is written twice.
+each closed by `:::`.  After the place may stand which one of a section is meant and which of its rows are,
+`02-likelihood#how-far-off-is-the-estimate derivation 2 rows 1-3`, or which panels of a widget and which of its inputs,
+`06-backward#key-advantage panels 2-2 moves tau`.  A derivation's rows come one by one, and their reasons go to the
+notes.  The site's pages are read when they are written, so nothing of them is written twice.
 """
 
 import functools
@@ -42,7 +43,8 @@ PARTS = ("LICENSE", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js"
 BLOCK = re.compile(r"^:::\{(\w+)\} *(.*)\n((?:.*\n)*?):::$", re.MULTILINE)
 PLACE = re.compile(
     r"(?P<page>[\w-]+)#(?P<id>[\w-]+)(?:\?(?P<state>\S*))?"
-    r"(?: (?P<kind>derivation|table) (?P<number>\d+))?(?: rows (?P<first>\d+)-(?P<last>\d+))?(?: panel (?P<panel>\d))?"
+    r"(?: (?P<kind>derivation|table) (?P<number>\d+))?(?: rows (?P<first>\d+)-(?P<last>\d+))?"
+    r"(?: panels (?P<panels>\d-\d))?(?: moves (?P<moves>[\w,]+))?"
 )
 KINDS = {"derivation": '<table class="derivation"', "table": '<table class="table"'}
 STATE = re.compile(r'(?<=<script type="application/json">).*?(?=</script>)', re.DOTALL)
@@ -211,6 +213,7 @@ class Part:
     address: str
     notes: str = ""
     widget: Widget | None = None
+    limits: dict[str, str] = field(default_factory=dict)  # which panels of a widget are seen, and what moves
 
 
 class Book:
@@ -244,7 +247,8 @@ class Book:
             part.widget = awake(fragment, place["state"] or "")
             host = part.widget._repr_mimebundle_()[0]["text/html"]
             part.html = host.replace(f' data-name="{part.widget.name}"', "")  # its state is no part of the address
-            part.kind = f"widget {part.widget.kind}" + (f" panel-{place['panel']}" if place["panel"] else "")
+            part.kind = f"widget {part.widget.kind}"
+            part.limits = {name: place[name] for name in ("panels", "moves") if place[name]}
         part.html = moved(part.html, place["page"])
         return part
 
@@ -273,7 +277,8 @@ def section(slide: Slide, start: int, book: Book) -> tuple[str, list[Part]]:
             part = book.part(argument)
             parts.append(part)
             notes += part.notes
-            body.append(f'<div class="shown {part.kind}" data-prevent-swipe>{part.html}</div>')
+            limits = "".join(f' data-{name}="{value}"' for name, value in part.limits.items())
+            body.append(f'<div class="shown {part.kind}"{limits} data-prevent-swipe>{part.html}</div>')
         elif kind == "then":
             widget = parts[-1].widget
             changes = values(widget._quantities, argument.removeprefix("?"))
@@ -341,7 +346,9 @@ class Lectures(SphinxDirective):
 def add_context(app, pagename, templatename, context, doctree):
     """Give a chapter's page the lectures that are made of it."""
     name = pagename.removeprefix("chapters/")
-    context["lectures"] = [(f"../lectures/{deck.name}.html", deck.title) for deck in decks(app) if name in deck.chapters]
+    context["lectures"] = [
+        (f"../lectures/{deck.name}.html", deck.title) for deck in decks(app) if name in deck.chapters
+    ]
 
 
 def setup(app):
