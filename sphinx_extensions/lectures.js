@@ -54,8 +54,7 @@ function fit(slide) {
     }
 }
 for (const event of ["ready", "slidechanged", "resize"])
-  Reveal.on(event, () => Reveal.isReady() && fit(Reveal.getCurrentSlide()));
-
+  Reveal.on(event, () => Reveal.getCurrentSlide() && fit(Reveal.getCurrentSlide())); // the first resize has none
 Reveal.on("pdf-ready", () => Reveal.getSlides().forEach(fit));
 
 // A slide may show some panels of a widget alone, and let some of its inputs alone be moved.
@@ -73,18 +72,15 @@ for (const part of document.querySelectorAll("[data-moves]"))
 
 // A step may move the slide's widget: forward to what the step says, back to what was there before.
 const before = new WeakMap();
-const hosts = (fragment) => fragment.closest("section").querySelectorAll(".attention-widget-host");
 function move(fragment, changes) {
-  const [{ model }] = hosts(fragment);
+  const { model } = fragment.closest("section").querySelector(".attention-widget-host");
+  before.set(fragment, Object.fromEntries(Object.keys(changes).map((name) => [name, model.get(name)])));
   for (const [name, value] of Object.entries(changes)) model.set(name, value);
 }
-Reveal.on("fragmentshown", ({ fragment }) => {
-  if (!fragment.dataset.state) return;
-  const changes = JSON.parse(fragment.dataset.state);
-  const [{ model }] = hosts(fragment);
-  before.set(fragment, Object.fromEntries(Object.keys(changes).map((name) => [name, model.get(name)])));
-  move(fragment, changes);
-});
+Reveal.on(
+  "fragmentshown",
+  ({ fragment }) => fragment.dataset.state && move(fragment, JSON.parse(fragment.dataset.state)),
+);
 Reveal.on("fragmenthidden", ({ fragment }) => before.has(fragment) && move(fragment, before.get(fragment)));
 
 // A clicker sends Page Up and Page Down: they turn the slides wherever the focus is. Escape takes it from a mark.

@@ -167,7 +167,7 @@ def found(page: str, place: re.Match) -> str:
 
 
 def moved(fragment: str, page: str) -> str:
-    """Return a piece of a page for a slide: its links lead where they led; it has no ids, and no section, a slide's tag.
+    """Return a piece of a page for a slide: links lead where they led; no ids, and no `<section>`, which is a slide.
 
     >>> moved('<section id="a"><a href="#b">c</a></section>', "01-layer")
     '<div><a href="../chapters/01-layer.html#b">c</a></div>'
@@ -198,7 +198,10 @@ def values(quantities: dict, query: str) -> dict:
     for name, _, text in (pair.partition("=") for pair in filter(None, query.split("&"))):
         if name not in quantities:
             raise LectureError(f"{name!r} is none of {', '.join(quantities)}")
-        rows = [[float(number) for number in row.split(",")] for row in text.split(";")]
+        try:
+            rows = [[float(number) for number in row.split(",")] for row in text.split(";")]
+        except ValueError:
+            raise LectureError(f"{name}={text}: {text!r} is no number and no list of numbers") from None
         dimensions = quantities[name]["dimensions"]
         changes[name] = rows if dimensions == 2 else rows[0] if dimensions else rows[0][0]
     return changes
@@ -234,10 +237,10 @@ class Book:
         part = Part(fragment, "part", where)
         if fragment.startswith(KINDS["derivation"]):
             rows = ROW.findall(fragment)[int(place["first"] or 1) - 1 : int(place["last"] or 99)]
-            lines = "".join(
-                f'<tr{" class=fragment" * (number > 0)}><td class="left">{left}</td><td class="formula">{right}</td></tr>'
-                for number, (left, right, _) in enumerate(rows)
-            )
+            if not rows:
+                raise LectureError(f"{argument!r}: no row is left of {len(ROW.findall(fragment))}")
+            cells = [f'<td class="left">{left}</td><td class="formula">{right}</td>' for left, right, _ in rows]
+            lines = f"<tr>{'</tr><tr class=fragment>'.join(cells)}</tr>"
             reasons = "".join(f"<li>{reason}</li>" for _, _, reason in rows)
             part.html, part.kind = f'<table class="derivation" role="presentation">{lines}</table>', "derivation"
             part.notes = f"<p>The rows, one by one:</p><ol>{moved(reasons, place['page'])}</ol>"
@@ -248,6 +251,8 @@ class Book:
             host = part.widget._repr_mimebundle_()[0]["text/html"]
             part.html = host.replace(f' data-name="{part.widget.name}"', "")  # its state is no part of the address
             part.kind = f"widget {part.widget.kind}"
+            if unknown := set((place["moves"] or "none").split(",")) - {"none", *part.widget._quantities}:
+                raise LectureError(f"{min(unknown)!r} is none of {', '.join(part.widget._quantities)}")
             part.limits = {name: place[name] for name in ("panels", "moves") if place[name]}
         part.html = moved(part.html, place["page"])
         return part
