@@ -248,8 +248,9 @@ class Book:
             part.html, part.kind = exercise(fragment), "exercise"
         elif 'data-widget="' in fragment:
             part.widget = awake(fragment, place["state"] or "")
-            host = part.widget._repr_mimebundle_()[0]["text/html"]
-            part.html = host.replace(f' data-name="{part.widget.name}"', "")  # its state is no part of the address
+            if place["state"]:  # its still picture, too
+                part.html = part.widget._repr_mimebundle_()[0]["text/html"]
+            part.html = re.sub(r' data-name="[^"]*"', "", part.html, count=1)  # no part of the page's address
             part.kind = f"widget {part.widget.kind}"
             if unknown := set((place["moves"] or "none").split(",")) - {"none", *part.widget._quantities}:
                 raise LectureError(f"{min(unknown)!r} is none of {', '.join(part.widget._quantities)}")

@@ -20,6 +20,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sphinx.util import logging
@@ -143,9 +144,8 @@ def make(package: Path, folder: Path) -> None:
         (place / "files").rename(folder)
 
 
-def prepare(app, config):
-    """Make the files, unless they are there, and note their size; drop those that no build will use again."""
-    folder = made(app)
+def files(folder: Path) -> Path | None:
+    """Return the folder with the files in it, made if they are not there; drop those that no build will use again."""
     package = folder.with_name(PACKAGE)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.is_dir():
@@ -155,31 +155,42 @@ def prepare(app, config):
             make(package, folder)
         except Failed as error:
             logger.info("prover: the site has none, for %s", str(error).splitlines()[0])
-            return
-    app.prover_files = folder
-    config.attention_prover = f"{sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.1f} MB"
+            return None
     for old in folder.parent.iterdir():
         if old not in (folder, package):
             shutil.rmtree(old)
+    return folder
+
+
+def prepare(app, config):
+    """Have the files made while the chapters run."""
+    folder = made(app)
+    config.attention_prover = folder.name
+    pool = ThreadPoolExecutor(1)
+    app.prover_files = pool.submit(files, folder)
+    pool.shutdown(wait=False)
 
 
 def add_context(app, pagename, templatename, context, doctree):
     """Tell a page the size of the files, which is empty where there are none."""
-    context["prover"] = app.config.attention_prover
+    folder = app.prover_files.result()
+    context["prover"] = f"{sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.1f} MB" if folder else ""
 
 
 def place(app, exception):
-    """Put the files into the site."""
+    """Put the files into the site; where there are none, the next build tries anew, and writes every page."""
     if exception or app.builder.format != "html":
         return
     target = Path(app.outdir) / "prover"
     shutil.rmtree(target, ignore_errors=True)
-    if app.config.attention_prover:
-        shutil.copytree(app.prover_files, target)
+    if folder := app.prover_files.result():
+        shutil.copytree(folder, target)
+    else:
+        Path(app.outdir, ".buildinfo").unlink(missing_ok=True)
 
 
 def setup(app):
-    """Register the size as a setting, so that Sphinx writes the pages again when it changes."""
+    """Register what the files depend on as a setting, so that Sphinx writes the pages again when it changes."""
     app.add_config_value("attention_prover", "", "html", str)
     app.connect("config-inited", prepare)
     app.connect("html-page-context", add_context)
