@@ -24,6 +24,7 @@ Reveal.initialize({
   center: false,
   display: "flex",
   hash: true,
+  scrollActivationWidth: null, // slides on a phone, too
   slideNumber: "c/t",
   transition: matchMedia("(prefers-reduced-motion: reduce)").matches ? "none" : "fade",
   defaultTiming: 120, // or the notes show no pace

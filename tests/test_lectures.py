@@ -226,7 +226,9 @@ def test_slides_are_accessible(deck, opened, scheme, rules):
     tab = opened(deck, color_scheme=scheme)
     for number in range(len(deck.slides) + 1):
         turn(tab, number)
-        result = Axe().run(tab, options={"runOnly": rules, "resultTypes": ["violations"], "preload": False})
+        result = Axe().run(
+            tab, context="section.present", options={"runOnly": rules, "resultTypes": ["violations"], "preload": False}
+        )
         assert not result.response["violations"], (number, result.generate_report())
 
 
