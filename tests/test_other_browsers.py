@@ -1,6 +1,7 @@
 """Every widget on the built site in Firefox and in WebKit: marks, sliders, keys and links; and nothing is logged."""
 
 import contextlib
+import json
 import re
 import shutil
 
@@ -143,3 +144,33 @@ def test_a_link_leads_far_below_widgets(chapter, other, server, site):
     other.open(f"{server}chapters/{chapter}.html?listen#{places[-4]}")
     other.wait(RESTS)
     assert 0 <= settled(other, TOP, places[-4]) <= 80
+
+
+def test_a_lecture_is_given(other, server, site):
+    """Every step by the keyboard, nothing out of a slide; a mark is dragged under reveal's scale, then keys move it."""
+    at = "() => [Reveal.getIndices().h, Reveal.getCurrentSlide().querySelectorAll('.fragment.visible').length]"
+    overflows = "() => { const s = Reveal.getCurrentSlide(); return s.scrollHeight > s.clientHeight + 1 }"
+    mark = "section.present .handle"
+    state = "() => JSON.stringify(Reveal.getCurrentSlide().querySelector('.attention-widget-host').model.get('query'))"
+    middle = f"""() => {{
+        const {{ left, right, top, bottom }} = document.querySelector("{mark}:last-of-type").getBoundingClientRect();
+        return [(left + right) / 2, (top + bottom) / 2];
+    }}"""
+    other.open(f"{server}lectures/why-softmax.html?listen")
+    other.wait("() => window.Reveal?.isReady()")
+    seen = [other.evaluate(at)]
+    while not other.evaluate("() => Reveal.isLastSlide() && !Reveal.availableFragments().next"):
+        other.press("ArrowRight")
+        before = json.dumps(seen[-1], separators=(",", ":"))
+        other.wait(f"(before) => JSON.stringify(({at})()) !== before", before)
+        seen.append(other.evaluate(at))
+        assert not other.evaluate(overflows), seen[-1]
+    assert seen == sorted(seen)
+    other.evaluate("() => Reveal.slide(2, 0, -1)")
+    before = other.evaluate(state)
+    x, y = settled(other, middle)
+    other.drag((x, y), (x - 30, y + 6), (x - 60, y + 12))
+    after = other.wait(f"(before) => {{ const now = ({state})(); return now !== before && now }}", before)
+    other.press("ArrowRight")
+    other.wait(f"(after) => ({state})() !== after", after)
+    assert other.evaluate(at) == [2, 0] and not other.said()
