@@ -22,7 +22,7 @@ SOURCES = (
     "binder/*.txt",
 )
 # What a page's frame depends on: a change writes every page again, but runs none.
-FRAME = ("theme/**/*.*", "sphinx_extensions/*.*")
+FRAME = ("theme/**/*.*", "sphinx_extensions/*.*", "lectures/*.md")
 
 
 def fingerprint(root: Path, patterns: tuple[str, ...]) -> str:

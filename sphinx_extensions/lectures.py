@@ -96,8 +96,11 @@ class Deck:
 
 def read(path: Path) -> Deck:
     """Read a deck's file; raise `LectureError` that names the file and the slide."""
-    _, head, body = path.read_text(encoding="utf-8").split("---\n", 2)
-    deck = Deck(path.stem, **yaml.safe_load(head))
+    head, _, body = path.read_text(encoding="utf-8").removeprefix("---\n").partition("\n---\n")
+    named = yaml.safe_load(head)
+    if not isinstance(named, dict) or named.keys() != {"title", "question"}:
+        raise LectureError(f"{path.name}: between two lines of --- it must give title and question; got {head[:80]!r}")
+    deck = Deck(path.stem, **named)
     for text in re.split(r"^## ", body, flags=re.MULTILINE)[1:]:
         title, _, text = text.partition("\n")
         parts, notes, at = [], [], 0
@@ -151,7 +154,7 @@ def element(page: str, start: int) -> str:
 
 def found(page: str, place: re.Match) -> str:
     """Return the element that a place names: a derivation by a row of it, a section's table by its number."""
-    at = re.search(rf'<(\w+)[^>]* id="{place["id"]}"|<(\w+) id="{place["id"]}"', page)
+    at = re.search(rf'<\w+[^>]* id="{place["id"]}"', page)
     if not at:
         raise LectureError(f"{place['page']} has no {place['id']!r}")
     if place["kind"]:
@@ -286,7 +289,9 @@ def section(slide: Slide, start: int, book: Book) -> tuple[str, list[Part]]:
             limits = "".join(f' data-{name}="{value}"' for name, value in part.limits.items())
             body.append(f'<div class="shown {part.kind}"{limits} data-prevent-swipe>{part.html}</div>')
         elif kind == "then":
-            widget = parts[-1].widget
+            widget = parts[-1].widget if parts else None
+            if not widget:
+                raise LectureError(f"{slide.title!r}: {argument!r} follows no widget")
             changes = values(widget._quantities, argument.removeprefix("?"))
             for name, value in changes.items():
                 setattr(widget, name, value)  # refuses what is out of range
@@ -341,12 +346,18 @@ class Lectures(SphinxDirective):
     """The list of lectures: for each its question, its chapters, its plan, and links to it and to its handout."""
 
     def run(self):
-        found = []
-        for deck in decks(self.env.app):
+        listed = decks(self.env.app)
+        self.env.attention_lectures = self.env.docname, [deck.name for deck in listed]
+        for deck in listed:
             self.env.note_dependency(f"lectures/{deck.name}.md")
-            found.append(deck)
         template = self.env.app.builder.templates.environment.get_template("lectures.html")
-        return [nodes.raw("", template.render(decks=found), format="html")]
+        return [nodes.raw("", template.render(decks=listed), format="html")]
+
+
+def outdated(app, env, added, changed, removed):
+    """Have the list read again where a lecture has come or gone."""
+    page, listed = getattr(env, "attention_lectures", (None, None))
+    return [page] if page and listed != [deck.name for deck in decks(app)] else []
 
 
 def add_context(app, pagename, templatename, context, doctree):
@@ -360,6 +371,7 @@ def add_context(app, pagename, templatename, context, doctree):
 def setup(app):
     """Register the directive, and the moments when pages are written."""
     app.add_directive("lectures", Lectures)
+    app.connect("env-get-outdated", outdated)
     app.connect("html-page-context", add_context)
     app.connect("build-finished", write, priority=800)  # before `pages` looks which styles and characters are used
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -144,6 +144,19 @@ def test_bad_file_is_refused_in_words(tmp_path, body, words):
     assert words in str(error.value)
 
 
+def test_file_without_a_question_is_refused_in_words(tmp_path):
+    path = tmp_path / "bad.md"
+    path.write_text("---\ntitle: T\n---\n\n## One\n", encoding="utf-8")
+    with pytest.raises(lectures.LectureError, match=r"bad\.md: .* must give title and question; got 'title: T'"):
+        lectures.read(path)
+
+
+def test_step_without_a_widget_is_refused_in_words(book):
+    slide = lectures.Slide("One", [("then", "?kappa=1", "what")], "notes", 2)
+    with pytest.raises(lectures.LectureError, match=r"'One': '\?kappa=1' follows no widget"):
+        lectures.section(slide, 0, book)
+
+
 @pytest.fixture(scope="module")
 def book(site):
     titles = {
