@@ -18,6 +18,7 @@ import re
 import shutil
 from pathlib import Path
 
+import segno
 import tinycss2
 from docutils import nodes
 from fontTools import subset
@@ -43,6 +44,7 @@ STYLES = (
 # What the theme and the extensions bring along and no page uses; below `_static`.
 UNUSED = ("**/*.map", "**/*.LICENSE.txt", "**/*.ttf", "*webpack-macros.html", "locales", "scripts")
 FONT = "stix-two-math.woff2"  # beside the style sheet
+CODE = 'role="img" aria-label="This address as a QR code"'
 RUN = "To run it: in a copy of the book, make lab opens every chapter as a notebook."
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -64,6 +66,7 @@ INVALID = re.compile(
 PLAIN_CODE = re.compile(r'<span class="(?:n|nn|p|w)">([^<]*)</span>|(?<=<pre>)<span></span>')
 DARK = re.compile(r"""html\[data-theme=["']?dark["']?\]""")
 TITLE_FORMULA = re.compile(r'<span class=\\"math notranslate nohighlight\\">\\\\\((.*?)\\\\\)</span>')
+ADDRESS = re.compile(r'(<div class="address" data-address=")(#[^"]*)("></div>)')
 WIDGET = re.compile(r'<div class="attention-widget-host"[^>]*? data-widget="([\w-]+)".*?</script></div>', re.DOTALL)
 
 
@@ -110,6 +113,7 @@ def add_context(app, pagename, templatename, context, doctree):
     body = context.get("body", "")
     context["widgets"] = "attention-widget" in body
     context["plain_title"] = mathematics.plain(context.get("title", ""))
+    context["running_title"] = css_string(html.unescape(context["plain_title"]))
     if 'name="description"' in context.get("metatags", ""):
         context["description"] = ""  # the chapter has its own
     else:
@@ -161,6 +165,8 @@ class Templates(BuiltinTemplateLoader):
         # A widget's script is run where it stands, before what comes after is shown: nothing moves under the reader.
         script = f'<script src="{context["pathto"]("widgets", 1)}/%s.js"></script>'
         page = WIDGET.sub(lambda host: with_size(host[0], context["prover"]) + script % host[1], page)
+        if address := context.get("pageurl"):
+            page = ADDRESS.sub(lambda place: with_code(place, address), page)
         return mathematics.typeset(page, context["pagename"])
 
 
@@ -171,6 +177,29 @@ def with_size(host: str, prover: str) -> str:
     '<div data-prover="9.3 MB" data-widget="proof" data-name="one">'
     """
     return host.replace(' data-widget="proof"', f' data-prover="{prover}" data-widget="proof"', 1) if prover else host
+
+
+def with_code(place: re.Match, page: str) -> str:
+    """Return where a widget's address is printed with the whole address and its QR code.
+
+    >>> place = ADDRESS.fullmatch('<div class="address" data-address="#one?a=1&amp;b=2"></div>')
+    >>> with_code(place, "https://book.example/").partition("<svg")[0]
+    '<div class="address" data-address="https://book.example/#one?a=1&amp;b=2">'
+    """
+    before, link, after = place.groups()
+    code = segno.make(html.unescape(page + link), error="l", micro=False)
+    drawn = code.svg_inline(omitsize=True, border=4, svgclass="code").replace("<svg", f"<svg {CODE}", 1)
+    return before + html.escape(page) + link + after.replace("></div>", f">{drawn}</div>")
+
+
+def css_string(text: str) -> str:
+    r"""Return a text as it is written in a style sheet, within a page.
+
+    >>> print(css_string('The "plan" <'))
+    "The \\22 plan\\22  \\3c "
+    """
+    escaped = re.sub(r'["\\<]', lambda match: f"\\{ord(match[0]):x} ", text)
+    return f'"{escaped}"'
 
 
 def needs(selector: list) -> set[str]:
@@ -295,6 +324,7 @@ def setup(app):
     app.add_node(fold_title, html=tag("summary"))
     app.add_post_transform(FoldBoxes)
     app.add_js_file("site.js")
+    app.add_js_file("paper.js")
     app.connect("html-page-context", add_context, priority=900)  # after the theme's own
     app.connect("build-finished", finish, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -71,9 +71,10 @@ def published(address: str) -> str:
 
 
 def add_links(app, config):
-    """Give the theme its repository, issue and Binder buttons, if there is a repository."""
+    """Tell pages where they will be read; give the theme its buttons, if there is a repository."""
     root = Path(app.srcdir)
     address = repository(root)
+    config.html_baseurl = published(address)
     if address:
         config.html_theme_options = config.html_theme_options | {
             "repository_url": address,

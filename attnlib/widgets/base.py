@@ -327,7 +327,8 @@ class Widget(Island):
         data["text/html"] = self._host(
             {"id": self.name, "data-widget": self.kind, "data-name": self.name},
             [*self._quantities, *_PAGE_STATE, *self.page_data],
-            f'<div class="attention-widget still">{still}<p>{html.escape(self.describe())}</p>'
+            f'<div class="attention-widget still">{still}<p><strong>{html.escape(self.title)}.</strong> '
+            f"{html.escape(self.describe())}</p>"
             f'<div class="address" data-address="{html.escape(self.link())}"></div></div>',
         )
         data["image/svg+xml"] = still

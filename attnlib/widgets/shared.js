@@ -551,8 +551,10 @@ export function mount({ model, el, compute, build, columns, describe, guess }) {
     if (!marks) for (const node of within) node.removeAttribute("data-symbol");
     return [entry, within.map((node) => node.closest("math"))];
   });
-  // On paper a widget says where it moves.
-  const address = html("div", { class: "address" });
+  // On paper a widget says where it moves; the code of that address is the page's, for the state that it begins with.
+  const address = el.querySelector(".address") ?? html("div", { class: "address" });
+  const begun = address.dataset.address;
+  const page = document.querySelector("link[rel=canonical]")?.href;
   root.append(stage, status, formula, legend, numbers, ...(presets.firstChild ? [presets] : []), address);
   guess?.({ model, presets, compute, columns });
   el.replaceChildren(root);
@@ -588,7 +590,10 @@ export function mount({ model, el, compute, build, columns, describe, guess }) {
       }),
     );
     link.href = toFragment(el.dataset.name ?? "", now);
-    if (link.isConnected) address.dataset.address = link.href;
+    if (link.isConnected) {
+      address.dataset.address = page ? page + link.hash : link.href;
+      address.classList.toggle("moved", !begun?.endsWith(link.hash));
+    }
     // A screen reader hears where a drag ended, not every step of it.
     clearTimeout(speak);
     speak = setTimeout(() => (status.textContent = describe(now, results)), status.textContent ? 300 : 0);

@@ -224,18 +224,3 @@ addEventListener("copy", (event) => {
   copied.remove();
   event.preventDefault();
 });
-
-// ---- Paper ------------------------------------------------------------------------------------------------------
-
-// It is light, whatever the screen is; and a fold on paper cannot be opened.
-let theme, closed;
-addEventListener("beforeprint", () => {
-  theme = root.dataset.theme;
-  root.dataset.theme = "light";
-  closed = all("article details:not([open], .hide)");
-  for (const fold of closed) fold.open = true;
-});
-addEventListener("afterprint", () => {
-  root.dataset.theme = theme;
-  for (const fold of closed) fold.open = false;
-});

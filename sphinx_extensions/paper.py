@@ -1,0 +1,177 @@
+"""Print the whole book as one file: cover, contents, and every page of the built site as a chapter. `make pdf` runs it.
+
+Chromium prints it, by the rules and the script with which it prints a page (`theme/static/site.css`, `paper.js`), so
+that nothing is laid out twice. It is printed once to learn on which page each place is, and again with these numbers.
+The file is tagged: a picture keeps its alternative text, and a formula is spoken, in words by the speech rules that
+come with MathJax.
+"""
+
+import html
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pypdf
+import yaml
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from pypdf.generic import NameObject, TextStringObject
+
+import attnlib
+from sphinx_extensions.mathematics import MATHJAX
+
+ROOT = Path(__file__).resolve().parent.parent
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
+RUNNING = re.compile(r"<style>@page (\{.*?\} \})</style>")
+CANONICAL = re.compile(r'<link rel="canonical" href="([^"]*)"')
+DROPPED = re.compile(r'<script\b.*?</script>|<a class="headerlink".*?</a>', re.DOTALL)
+HEADING = re.compile(r'<h([12])>(.*?)<a class="headerlink" href="#([^"]*)"', re.DOTALL)
+NAMED = re.compile(r'(?<= )(id|for|aria-labelledby|aria-describedby)="([^"]*)"|url\(#([^)]*)\)')
+LINK = re.compile(r' (?:xlink:)?href="([^"]*)"')
+# Says each formula as speech rules do, and gives all that was said; a picture of a formula has that as its text.
+SPEAK = """async () => {
+    const rules = MathJax._.a11y.sre.Sre;
+    await rules.setupEngine({ locale: "en", modality: "speech", domain: "clearspeak" });
+    const said = new Map();
+    for (const formula of document.querySelectorAll("math")) {
+        const { outerHTML } = formula;
+        if (!said.has(outerHTML)) said.set(outerHTML, rules.toSpeech(outerHTML));
+        formula.role = "img";
+        formula.ariaLabel = said.get(outerHTML);
+    }
+    return [...said.values()];
+}"""
+PAPER = {"format": "A4", "print_background": True, "tagged": True, "outline": True}
+
+
+def launch(driver: Playwright) -> Browser:
+    """Start the machine's own Chromium, else the one that `playwright install chromium` put there."""
+    own = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return driver.chromium.launch(executable_path=own, args=FLAGS)
+
+
+def contents(root: Path) -> list[tuple[str, list[str]]]:
+    """Return the book's parts, each with its pages; the first page has no part."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
+    parts = [(part["caption"], [chapter["file"] for chapter in part["chapters"]]) for part in toc["parts"]]
+    return [("", [toc["root"]]), *parts]
+
+
+def place(page: str, identifier: str = "") -> str:
+    """Return what a place of a page is called in the whole book.
+
+    >>> place("chapters/02-likelihood"), place("chapters/02-likelihood", "exercises")
+    ('02-likelihood', '02-likelihood--exercises')
+    """
+    return "--".join(filter(None, [page.rpartition("/")[2], identifier]))
+
+
+def chapter(text: str, page: str, pages: list[str], site: str) -> str:
+    """Return a page's article with names and links as they are in the whole book.
+
+    A link to a page of the book stays inside; one to a picture in a given state, or to another file of the site, leads
+    to the site, and is none where it is not known where that is.
+    """
+
+    def named(match: re.Match) -> str:
+        attribute, names, drawn = match.groups()
+        if drawn:
+            return f"url(#{place(page, drawn)})"
+        return f'{attribute}="{" ".join(place(page, name) for name in names.split())}"'
+
+    def linked(match: re.Match) -> str:
+        address = html.unescape(match[1])
+        if urlsplit(address).scheme:
+            return match[0]
+        path, _, fragment = urljoin(f"{page}.html", address).partition("#")
+        identifier, _, state = unquote(fragment).partition("?")
+        inside = path.removesuffix(".html")
+        if inside in pages and not (state and site):
+            return f' href="#{html.escape(place(inside, identifier))}"'
+        return f' href="{html.escape(site + path + (f"#{fragment}" if fragment else ""))}"' if site else ""
+
+    return LINK.sub(linked, NAMED.sub(named, DROPPED.sub("", text)))
+
+
+def assemble(root: Path) -> str:
+    """Return the whole book as one page of HTML, which stands beside the folder of the site."""
+    config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
+    parts = contents(root)
+    pages = [page for _, chapters in parts for page in chapters]
+    texts = {page: (root / f"_build/html/{page}.html").read_text("utf-8") for page in pages}
+    site = CANONICAL.search(texts[pages[0]])
+    site = site[1].removesuffix(f"{pages[0]}.html") if site else ""
+    listed, articles, styles = [], [], []
+    for part, chapters in parts:
+        listed.append(f"<p class='part'>{part}</p>" if part else "")
+        for page in chapters:
+            (article,) = ARTICLE.findall(texts[page])
+            sections = [(level, place(page, name), words) for level, words, name in HEADING.findall(article)]
+            if 'class="exercise' in article:
+                sections.append(("2", place(page, "solutions"), "Solutions"))
+            listed += [f'<p class="level-{level}"><a class="paged" href="#{name}">{words}</a></p>' for level, name, words in sections]
+            name = place(page)
+            styles.append(f"@page page-{name} {RUNNING.search(texts[page])[1]} #{name} {{ page: page-{name} }}")
+            articles.append(f'<article class="bd-article" id="{name}">{chapter(article, page, pages, site)}</article>')
+    address = f'<p><a href="{site}">{site}</a></p>' if site else ""
+    return f"""<!DOCTYPE html>
+<html lang="en" data-theme="light">
+<meta charset="utf-8">
+<title>{config["title"]}</title>
+<link rel="stylesheet" href="html/_static/styles/book.css">
+<link rel="stylesheet" href="html/widgets/widget.css">
+<style>{(root / "theme/paper.css").read_text("utf-8")}{"".join(styles)}</style>
+<script src="html/_static/paper.js"></script>
+<body>
+<header class="cover"><p class="title">{config["title"]}</p><p>{config["author"]}</p>
+<p>Version {attnlib.__version__}</p>{address}</header>
+<nav class="contents"><h1>Contents</h1>{"".join(listed)}</nav>
+<main class="bd-main"><div class="bd-content"><div class="bd-article-container">{"".join(articles)}</div></div></main>
+"""
+
+
+def speak(tab: Page) -> set[str]:
+    """Give every formula what is said for it; return all that is said."""
+    maps = {name: json.loads((MATHJAX / f"sre/mathmaps/{name}.json").read_text("utf-8")) for name in ("base", "en")}
+    tab.evaluate(
+        """(maps) => {
+            window.MathJax = { loader: { load: [] }, startup: { typeset: false } };
+            window.SREfeature = { custom: async (name) => JSON.stringify(maps[name]) };
+        }""",
+        maps,
+    )
+    for name in ("loader.js", "core.js", "a11y/sre.js"):
+        tab.add_script_tag(path=MATHJAX / name)
+    return set(tab.evaluate(SPEAK))
+
+
+def numbers(book: pypdf.PdfReader) -> dict[str, int]:
+    """Return the page of every place that a link leads to."""
+    return {name.removeprefix("/"): book.get_destination_page_number(there) + 1 for name, there in book.named_destinations.items()}
+
+
+def main(root: Path = ROOT) -> None:
+    """Print the book."""
+    page, target = root / "_build/book.html", root / "_build/attention-derived.pdf"
+    page.write_text(assemble(root), "utf-8")
+    with sync_playwright() as driver:
+        browser = launch(driver)
+        tab = browser.new_page()
+        tab.goto(page.as_uri())
+        said = speak(tab)
+        tab.pdf(path=target, **PAPER)
+        found = numbers(pypdf.PdfReader(target))
+        rules = "".join(f'.paged[href="#{name}"]::after {{ content: "{number}" }}' for name, number in found.items())
+        tab.add_style_tag(content=rules)
+        tab.pdf(path=target, **PAPER)
+        browser.close()
+    print(len(said), found == numbers(pypdf.PdfReader(target)))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()
