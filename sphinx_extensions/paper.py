@@ -10,20 +10,26 @@ import html
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pypdf
 import yaml
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
-from pypdf.generic import NameObject, TextStringObject
+from pypdf.generic import DictionaryObject, NameObject, TextStringObject
+from pypdf.xmp import XmpInformation
 
 import attnlib
 from sphinx_extensions.mathematics import MATHJAX
 
 ROOT = Path(__file__).resolve().parent.parent
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
 RUNNING = re.compile(r"<style>@page (\{.*?\} \})</style>")
@@ -45,6 +51,9 @@ SPEAK = """async () => {
     }
     return [...said.values()];
 }"""
+# What begins to draw, and what ends it.
+PAINTS = (b"f", b"f*", b"S", b"s", b"B", b"B*", b"b", b"b*", b"n")
+DRAWS = {b"BT": (b"ET",), b"Do": (b"Do",), b"sh": (b"sh",), b"m": PAINTS, b"re": PAINTS}
 PAPER = {"format": "A4", "print_background": True, "tagged": True, "outline": True}
 
 
@@ -113,9 +122,12 @@ def assemble(root: Path) -> str:
             sections = [(level, place(page, name), words) for level, words, name in HEADING.findall(article)]
             if 'class="exercise' in article:
                 sections.append(("2", place(page, "solutions"), "Solutions"))
-            listed += [f'<p class="level-{level}"><a class="paged" href="#{name}">{words}</a></p>' for level, name, words in sections]
+            listed += [
+                f'<p class="level-{level}"><a class="paged" href="#{name}">{words}</a></p>'
+                for level, name, words in sections
+            ]
             name = place(page)
-            styles.append(f"@page page-{name} {RUNNING.search(texts[page])[1]} #{name} {{ page: page-{name} }}")
+            styles.append(f"@page page-{name} {RUNNING.search(texts[page])[1]} [id='{name}'] {{ page: page-{name} }}")
             articles.append(f'<article class="bd-article" id="{name}">{chapter(article, page, pages, site)}</article>')
     address = f'<p><a href="{site}">{site}</a></p>' if site else ""
     return f"""<!DOCTYPE html>
@@ -129,7 +141,7 @@ def assemble(root: Path) -> str:
 <body>
 <header class="cover"><p class="title">{config["title"]}</p><p>{config["author"]}</p>
 <p>Version {attnlib.__version__}</p>{address}</header>
-<nav class="contents"><h1>Contents</h1>{"".join(listed)}</nav>
+<nav class="table-of-contents"><h1>Contents</h1>{"".join(listed)}</nav>
 <main class="bd-main"><div class="bd-content"><div class="bd-article-container">{"".join(articles)}</div></div></main>
 """
 
@@ -151,7 +163,71 @@ def speak(tab: Page) -> set[str]:
 
 def numbers(book: pypdf.PdfReader) -> dict[str, int]:
     """Return the page of every place that a link leads to."""
-    return {name.removeprefix("/"): book.get_destination_page_number(there) + 1 for name, there in book.named_destinations.items()}
+    places = book.named_destinations.items()
+    return {name.removeprefix("/"): book.get_destination_page_number(there) + 1 for name, there in places}
+
+
+def without_furniture(drawing: bytes) -> bytes:
+    r"""Return a page's drawing with what is outside of its tags, running titles and rules, marked as such.
+
+    Chromium writes an operator a line.
+
+    >>> print(without_furniture(b"/P <</MCID 0>> BDC\nBT\nET\nEMC\nq\n0 0 9 9 re\nf\nQ").decode())
+    /P <</MCID 0>> BDC
+    BT
+    ET
+    EMC
+    q
+    /Artifact BMC
+    0 0 9 9 re
+    f
+    EMC
+    Q
+    """
+    lines, depth, ends = [], 0, ()
+    for line in drawing.split(b"\n"):
+        operator = re.split(rb"[ >]", line)[-1]
+        depth += (operator in (b"BDC", b"BMC")) - (operator == b"EMC")
+        if not (depth or ends) and operator in DRAWS:
+            ends = DRAWS[operator]
+            lines.append(b"/Artifact BMC")
+        lines.append(line)
+        if operator in ends:
+            ends = ()
+            lines.append(b"EMC")
+    return b"\n".join(lines)
+
+
+def finish(path: Path, title: str, said: set[str]) -> None:
+    """Complete what Chromium's tags leave open to who listens: formulas are formulas, a link says where it leads."""
+    book = pypdf.PdfWriter(clone_from=path)
+    root = book.root_object
+    root["/StructTreeRoot"][NameObject("/RoleMap")] = DictionaryObject(
+        {NameObject(inline): NameObject("/Span") for inline in ("/Strong", "/Em")}
+    )
+    left = [root["/StructTreeRoot"]["/K"]]
+    while left:
+        part = left.pop().get_object()
+        if isinstance(part, list):
+            left += part
+        elif isinstance(part, dict) and "/K" in part:
+            left.append(part.raw_get("/K"))
+            if part.get("/S") == "/Figure" and part.get("/Alt") in said:
+                part[NameObject("/S")] = NameObject("/Formula")
+    pages = numbers(book)
+    for page in book.pages:
+        for link in page.get("/Annots", ()):
+            link = link.get_object()
+            words = link["/A"]["/URI"] if "/A" in link else f"Page {pages[link['/Dest'].removeprefix('/')]}"
+            link[NameObject("/Contents")] = TextStringObject(words)
+        contents = page.get_contents()
+        contents.set_data(without_furniture(contents.get_data()))
+        page.replace_contents(contents)
+        page.compress_content_streams()
+    book.metadata = {"/Title": title}  # and no date: the same pages give the same file
+    book.xmp_metadata = XmpInformation.create()
+    book.xmp_metadata.dc_title = {"x-default": title}
+    book.write(path)
 
 
 def main(root: Path = ROOT) -> None:
@@ -162,16 +238,15 @@ def main(root: Path = ROOT) -> None:
         browser = launch(driver)
         tab = browser.new_page()
         tab.goto(page.as_uri())
-        said = speak(tab)
+        said, title = speak(tab), tab.title()
         tab.pdf(path=target, **PAPER)
-        found = numbers(pypdf.PdfReader(target))
-        rules = "".join(f'.paged[href="#{name}"]::after {{ content: "{number}" }}' for name, number in found.items())
-        tab.add_style_tag(content=rules)
+        found = numbers(pypdf.PdfReader(target)).items()
+        tab.add_style_tag(content="".join(f'.paged[href="#{name}"] {{ --page: "{page}" }}' for name, page in found))
         tab.pdf(path=target, **PAPER)
         browser.close()
-    print(len(said), found == numbers(pypdf.PdfReader(target)))
+    finish(target, title, said)
+    print(f"The book is in {target.relative_to(root)}.")
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     main()

@@ -118,7 +118,7 @@ addEventListener("beforeprint", () => {
   if (undo.length) return;
   set(document.documentElement, "data-theme", "light");
   for (const article of document.querySelectorAll("article")) {
-    for (const fold of article.querySelectorAll("details:not([open], .hide)")) set(fold, "open", "");
+    for (const fold of article.querySelectorAll("details:not([open], .tag_hide-input > .hide)")) set(fold, "open", "");
     fit(article);
     gather(article);
   }
