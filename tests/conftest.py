@@ -22,7 +22,6 @@ import json
 import mimetypes
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -42,17 +41,13 @@ from attnlib.derive import LINES_TYPE
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # as Jupyter Book does for the extensions in _config.yml
+
+from sphinx_extensions.browser import CHROMIUM, CHROMIUM_FLAGS, launch  # noqa: E402, F401 (benchmarks ask here for them)
+
 PATH = "/book/"  # the book need not be at the root of its host
 # A picture on a page: its kind and its name; a field has no name, and a proof is no picture.
 HOST = re.compile(r'<div class="attention-widget-host" id="[^"]*" data-widget="(?!proof)([^"]*)" data-name="([^"]*)">')
 COMPRESSED = {".html", ".css", ".js", ".svg", ".json", ".txt", ".md"}
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # Makes the choices of a widget by which a control of it is shown.
 UNCOVER = """(control) => {
     const radios = [...control.closest(".controls").querySelectorAll("input[type=radio]")];
@@ -220,14 +215,6 @@ def server(site: Path):
     """The address of the book on a local server."""
     with serving(site) as address:
         yield address
-
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-def launch(driver):
-    """Start the machine's own Chromium, else the one that `playwright install chromium` put there."""
-    return driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,11 @@ function solve(exercise, fold, solutions) {
 function rule(table, count) {
   const [first] = table.rows;
   for (let line = table.rows.length - 1; line < count; line++) {
-    const row = make("tr", { class: "blank" }, ...[...first.cells].map((cell) => make("td", { class: cell.className })));
+    const row = make(
+      "tr",
+      { class: "blank" },
+      ...[...first.cells].map((cell) => make("td", { class: cell.className })),
+    );
     add(row, [...table.rows].at(-1), "before");
   }
 }
@@ -62,7 +66,8 @@ function gather(article) {
     exercise = box;
     const proof = box.querySelector("[data-widget=proof] details");
     if (!proof) continue;
-    if (!box.querySelector(".finished")) rule(box.querySelector("table.derivation"), proof.querySelectorAll("tr").length);
+    if (!box.querySelector(".finished"))
+      rule(box.querySelector("table.derivation"), proof.querySelectorAll("tr").length);
     solve(box, proof, solutions);
   }
   if (!solutions.firstChild) return;
@@ -114,6 +119,12 @@ function fit(article) {
   for (const change of changes) change();
 }
 
+/** Makes a widget's address a link, for the paper that is a file. */
+function link(address) {
+  const { address: href } = address.dataset;
+  if (/^https?:/.test(href)) add(make("a", { href }, href), address);
+}
+
 addEventListener("beforeprint", () => {
   if (undo.length) return;
   set(document.documentElement, "data-theme", "light");
@@ -121,6 +132,7 @@ addEventListener("beforeprint", () => {
     for (const fold of article.querySelectorAll("details:not([open], .tag_hide-input > .hide)")) set(fold, "open", "");
     fit(article);
     gather(article);
+    for (const address of article.querySelectorAll(".address")) link(address);
   }
 });
 addEventListener("afterprint", () => {
