@@ -14,7 +14,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pypdf
 import yaml
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 from pypdf.xmp import XmpInformation
 
@@ -221,24 +221,23 @@ def finish(path: Path, title: str, said: set[str]) -> None:
     book.write(path)
 
 
-def main(folder: Path = ROOT / "_build/html") -> Path:
+def book(browser: Browser, folder: Path) -> Path:
     """Print the book whose site is in a folder; return the file, which lies beside that folder."""
     page, target = folder.with_name("book.html"), folder.with_name("attention-derived.pdf")
     page.write_text(assemble(folder), "utf-8")
-    with sync_playwright() as driver:
-        browser = launch(driver)
-        tab = browser.new_page()
-        tab.goto(page.as_uri())
-        said, title = speak(tab), tab.title()
-        tab.pdf(path=target, **PAPER)
-        found = numbers(pypdf.PdfReader(target)).items()
-        tab.add_style_tag(content="".join(f'.paged[href="#{name}"] {{ --page: "{number}" }}' for name, number in found))
-        tab.pdf(path=target, **PAPER)
-        browser.close()
+    tab = browser.new_page()
+    tab.goto(page.as_uri())
+    said, title = speak(tab), tab.title()
+    tab.pdf(path=target, **PAPER)
+    found = numbers(pypdf.PdfReader(target)).items()
+    tab.add_style_tag(content="".join(f'.paged[href="#{name}"] {{ --page: "{number}" }}' for name, number in found))
+    tab.pdf(path=target, **PAPER)
+    tab.close()
     page.unlink()
     finish(target, title, said)
     return target
 
 
 if __name__ == "__main__":
-    print(f"The book is in {main().relative_to(ROOT)}.")
+    with sync_playwright() as driver, launch(driver) as browser:
+        print(f"The book is in {book(browser, ROOT / '_build/html').relative_to(ROOT)}.")
