@@ -228,7 +228,7 @@ def book(browser: Browser, folder: Path) -> Path:
     tab = browser.new_page()
     tab.goto(page.as_uri())
     said, title = speak(tab), tab.title()
-    tab.pdf(path=target, **PAPER)
+    tab.pdf(path=target, **PAPER | {"tagged": False, "outline": False})
     found = numbers(pypdf.PdfReader(target)).items()
     tab.add_style_tag(content="".join(f'.paged[href="#{name}"] {{ --page: "{number}" }}' for name, number in found))
     tab.pdf(path=target, **PAPER)
