@@ -28,6 +28,7 @@ from sphinx.locale import admonitionlabels
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from attnlib.widgets import fonts, static_files
+from attnlib.widgets.base import compact
 from sphinx_extensions import mathematics
 
 # In the order in which a page would load them; below `_static`.
@@ -196,7 +197,7 @@ def css_string(text: str) -> str:
     r"""Return a text as it is written in a style sheet, within a page.
 
     >>> print(css_string('The "plan" <'))
-    "The \\22 plan\\22  \\3c "
+    "The \22 plan\22  \3c "
     """
     escaped = re.sub(r'["\\<]', lambda match: f"\\{ord(match[0]):x} ", text)
     return f'"{escaped}"'
@@ -293,6 +294,8 @@ def finish(app, exception):
 
     for path in [path for pattern in UNUSED for path in static.glob(pattern)]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for script in static.glob("*.js"):
+        script.write_text(compact(script.read_text(encoding="utf-8")), encoding="utf-8")
     sheets = [path for name in STYLES for path in static.glob(name)]
     rule = fonts.RULE % f'"{FONT}"'
     css = "\n".join([rule, *(path.read_text(encoding="utf-8") for path in sheets)])

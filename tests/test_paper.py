@@ -6,7 +6,7 @@ import re
 import pypdf
 import pytest
 import zxingcpp
-from PIL import Image
+from matplotlib.image import imread
 
 from sphinx_extensions import pages as frame
 from sphinx_extensions.paper import PAPER, book
@@ -212,7 +212,7 @@ def test_a_still_widget_says_where_it_moves(site, browser, server):
 
 def test_where_the_site_is_known_a_code_opens_the_state_that_is_printed(site, browser, server, pages):
     """And once the reader has moved the widget, there is none, for it would open another."""
-    context = browser.new_context()
+    context = browser.new_context(device_scale_factor=5)
     address = "https://book.example/"
 
     def published(route):
@@ -232,8 +232,8 @@ def test_where_the_site_is_known_a_code_opens_the_state_that_is_printed(site, br
         for widget in tab.locator(".attention-widget-host[data-name]:not([data-widget=proof])").all():
             said = address + page + widget.locator(".state-link").get_attribute("href")
             assert widget.locator(".address a").inner_text() == said
-            picture = Image.open(io.BytesIO(widget.locator(".address svg").screenshot(scale="css")))
-            (code,) = zxingcpp.read_barcodes(picture.resize((600, 600)))
+            picture = imread(io.BytesIO(widget.locator(".address svg").screenshot()))
+            (code,) = zxingcpp.read_barcodes((255 * picture[..., 0]).astype("uint8"))
             assert code.text == said
             widget.evaluate(
                 """(host) => {

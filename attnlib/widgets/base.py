@@ -33,6 +33,15 @@ _DECLARATION = re.compile(r"^(?=(?:export )?(?:async )?(?:const|let|function|cla
 _IMPORT = re.compile(r'^import\s+\{([^}]*)\}\s+from\s+"([^"]+)";\n', re.MULTILINE)
 
 
+def compact(script: str) -> str:
+    """A script without comments and indents: a page loads the code alone.
+
+    >>> compact("// What it does.\\n  f(1);")
+    'f(1);'
+    """
+    return re.sub(r"^\s+", "", _COMMENT.sub("", script), flags=re.MULTILINE)
+
+
 def _script(kind: str, laws: tuple[Law, ...], starter: str = "awaken") -> str:
     """One script from the laws, what widgets share, and the widget's own part: live widgets cannot import files.
 
@@ -59,8 +68,7 @@ def _script(kind: str, laws: tuple[Law, ...], starter: str = "awaken") -> str:
         if twice := declared_names(text) & frozenset().union(*map(declared_names, scripts[:number])):
             raise ValueError(f"{list(parts)[number]} declares again {', '.join(sorted(twice))}")
     scripts[1] = _reached(scripts[1], {starter} | asked.get("./shared.js", set()))
-    text = re.sub(r"^export (?=(?:async )?(?:const|function)\b)", "", "\n".join(scripts), flags=re.MULTILINE)
-    return re.sub(r"^\s+", "", text, flags=re.MULTILINE)  # a page loads the code alone
+    return compact(re.sub(r"^export (?=(?:async )?(?:const|function)\b)", "", "\n".join(scripts), flags=re.MULTILINE))
 
 
 def _reached(script: str, names: set[str]) -> str:

@@ -1,5 +1,5 @@
-// What paper needs and a style sheet cannot do: folds are open, solutions stand at the end of their chapter, a proof has
-// lines to write on, and no formula is wider than the page. All of it is undone once the page is printed.
+// What paper needs and a style sheet cannot do: folds are open, solutions stand at the end of their chapter, a proof
+// has lines to write on, and no formula is wider than the page. All of it is undone once the page is printed.
 
 const WIDTH = ((210 - 2 * 22) / 25.4) * 96; // of the text on A4, the narrower paper; site.css sets the margins
 const SIZE = (10.5 / 72) * 96; // of its letters
