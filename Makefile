@@ -55,16 +55,16 @@ format: .venv/tested ## write the code in that style
 	$(PRETTIER) --log-level warn --write $(SCRIPTS)
 
 bench: .venv/tested chromium book ## time attention by length, sparsemax, a trained model, imports, widgets, and the prover
-	$(BIN)/python benchmarks/length.py --record chapters/recorded/length.json
-	$(BIN)/python benchmarks/recall.py --record chapters/recorded/recall.json
+	$(BIN)/python benchmarks/length.py --record attnlib/records/length.json
+	$(BIN)/python benchmarks/recall.py --record attnlib/records/recall.json
 	$(BIN)/python benchmarks/alternatives.py
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/widgets.py
 	$(BIN)/python benchmarks/prover.py
 	$(BIN)/python -m attnlib.weights && $(BIN)/python benchmarks/heads.py
 
-record: weights ## measure trained heads (half an hour), run the chapters, keep what they find in chapters/recorded
-	$(BIN)/python benchmarks/premises.py --record chapters/recorded/heads
+record: weights ## measure trained heads (half an hour), run the chapters, keep what they find in attnlib/records
+	$(BIN)/python benchmarks/premises.py --record attnlib/records/heads
 	for chapter in $$(grep -l "^kernelspec:" chapters/*.md); do ATTENTION_RECORD=1 $(BIN)/jupytext --quiet --to ipynb --execute --output - $$chapter > .venv/ran || exit; done
 
 lock: ## pin the newest versions of what the requirements pull in

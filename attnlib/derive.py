@@ -8,7 +8,8 @@ travels in the cell's output, as a MIME type of its own.
 import copy
 import html
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.relational import Relational
 
 from attnlib.formulas import Formula, Weight
-from attnlib.printing import latex
+from attnlib.printing import latex, markdown, plain
 from attnlib.proof import Index, NotProved, Proved, check_equal, check_follows, is_positive, prove
 from attnlib.sources import source, statement
 from attnlib.turn import Exercise
@@ -101,6 +102,20 @@ class Row:
     def is_bare(self) -> bool:
         """Whether only its left side stands there."""
         return self == Row(self.left, "")
+
+    @property
+    def origin(self) -> str:
+        """Which equation of a source it is, if it is one."""
+        return "{source}, {label}: ".format(**source(self.equation)) if self.equation else ""
+
+    @property
+    def mark(self) -> str:
+        """What is said of it: that it is proved, or what else it is evidence by."""
+        if self.verdict == "proved":
+            return "✓ proved" + (f" for n = {', '.join(map(str, self.keys))}" if self.keys else "")
+        if self.verdict == "tested":
+            return "✓ tested"
+        return self.verdict if self.equation or self.formula else ""
 
     def records(self) -> list[dict]:
         """What the row is evidence for: equations of sources, formulas of the book."""
@@ -274,33 +289,34 @@ class Derivation:
         proofs = [Exercise(tuple(step for step, _ in lines)).packed() for lines in self._proofs if len(lines) > 1]
         return {kind: found for kind, found in ((RECORD_TYPE, records), (LINES_TYPE, proofs)) if found}
 
-    def _repr_latex_(self) -> str:
-        rows = (rf"{row.left} &{row.right} && \text{{{row.reason}}}" for row in self._rows)
-        return "$$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$$"
+    def _repr_markdown_(self) -> str:
+        """The rows for where HTML is not shown, or the formulas in it are not: Colab, and notebooks not yet trusted."""
+        lines = ["| | | |", "|--:|:--|:--|"]
+        for row in self._rows:
+            sides = (markdown(side and DISPLAY + side) for side in (row.left, row.right))
+            words = row.origin + _words(row.reason, markdown, plain)
+            lines.append(f"| {' | '.join([*sides, words])}{row.mark and f' *{row.mark}*'} |")
+        return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
+        if "google.colab" in sys.modules:
+            return None  # it would show the formulas as TeX
         lines = ['<table class="derivation" role="presentation">']
         for row in self._rows:
             origin = mark = anchor = ""
             if row.equation:
-                entry = source(row.equation)
-                origin = f'<span class="equation-source">{entry["source"]}, {entry["label"]}:</span> '
+                origin = f'<span class="equation-source">{row.origin.strip()}</span> '
                 anchor = f' id="{row.equation}"'
             if row.formula:
                 origin = f'<span id="proof-of-{row.formula.identifier}"></span>{origin}'
-            if row.verdict == "proved":
-                counted = f" for n = {', '.join(map(str, row.keys))}" if row.keys else ""
-                mark = f'<span class="proved">✓ proved{counted}</span>'
-            elif row.verdict == "tested":
-                mark = '<span class="proved">✓ tested</span>'
-            elif row.equation or row.formula:
-                mark = f'<span class="given">{row.verdict}</span>'
+            if row.mark:
+                mark = f'<span class="{"proved" if row.mark[0] == "✓" else "given"}">{row.mark}</span>'
             sides = (
                 f'<td class="left" {LEFT}>{_maths(row.left and DISPLAY + row.left)}</td>'
                 f'<td class="formula" {LEFT}>{_maths(row.right and DISPLAY + row.right)}</td>'
             )
             span = "" if row.left or row.right else ' colspan="3"'  # a claim that was tested has words alone
-            words = f'<td class="reason"{span} {LEFT}>{origin}{_words(row.reason)} {mark}</td>'
+            words = f'<td class="reason"{span} {LEFT}>{origin}{_words(row.reason, _maths, _escaped)} {mark}</td>'
             lines.append(f"<tr{anchor}>{sides * (not span)}{words}</tr>")
         return "\n".join([*lines, "</table>"])
 
@@ -351,13 +367,17 @@ def checked(identifier: str, holds: bool | np.bool_, reason: str) -> Derivation:
 
 def _maths(latex: str) -> str:
     """Mathematics in a cell's HTML: JupyterLab typesets it when it is shown, the book when it is built."""
-    return rf'<span class="math notranslate nohighlight">\({html.escape(latex, quote=False)}\)</span>' if latex else ""
+    return rf'<span class="math notranslate nohighlight">\({_escaped(latex)}\)</span>' if latex else ""
 
 
-def _words(reason: str) -> str:
-    """A reason's HTML; the LaTeX in it becomes mathematics."""
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=False)
+
+
+def _words(reason: str, maths: Callable[[str], str], text: Callable[[str], str]) -> str:
+    """A reason, its LaTeX written by one function and its words by the other."""
     parts = re.split(r"\\\((.*?)\\\)", reason)
-    return "".join(_maths(part) if number % 2 else html.escape(part, quote=False) for number, part in enumerate(parts))
+    return "".join(maths(part) if number % 2 else text(part) for number, part in enumerate(parts))
 
 
 def equation(

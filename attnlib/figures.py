@@ -87,11 +87,23 @@ def svg(picture: Figure, alternative: str) -> str:
     return head + text[text.index(">") + 1 :]
 
 
+def png(picture: Figure) -> tuple[bytes, dict[str, int]]:
+    """The figure as a PNG with two dots a pixel, and the size at which it is shown, as IPython takes it."""
+    with matplotlib.rc_context(_STYLE):
+        buffer = io.BytesIO()
+        picture.savefig(buffer, dpi=2 * 72, facecolor=PAPER, metadata={"Software": None})
+    width, height = picture.get_size_inches() * 72
+    return buffer.getvalue(), {"width": round(width), "height": round(height)}
+
+
 class Picture:
-    """A finished figure for a cell's output: themed SVG for pages, its alternative text where there are no pictures."""
+    """A finished figure for a cell's output: SVG for pages, PNG for other places, else its alternative text."""
 
     def __init__(self, picture: Figure, alternative: str):
         self._figure, self._alternative = picture, alternative
+
+    def _repr_png_(self):
+        return png(self._figure)
 
     def _repr_html_(self):
         return svg(self._figure, self._alternative)

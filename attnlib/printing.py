@@ -167,6 +167,28 @@ def latex(expr: sp.Basic) -> str:
     return Latex().doprint(expr)
 
 
+def markdown(tex: str, display: bool = False) -> str:
+    r"""A formula in Markdown, also within a table or a quotation: without bars, angles and ends of lines.
+
+    >>> markdown(r"|x| < \|y\|"), markdown("")
+    ('$\\vert x\\vert \\lt \\Vert y\\Vert$', '')
+    """
+    for sign, name in ((r"(?<!\\)\\\|", "Vert"), (r"\|", "vert"), ("<", "lt"), (">", "gt")):
+        tex = re.sub(sign, rf"\\{name} ", tex)
+    mark = "$$" if display else "$"
+    return tex and f"{mark}{' '.join(tex.split())}{mark}"
+
+
+def plain(text: str) -> str:
+    r"""Text in Markdown, none of whose characters marks anything.
+
+    >>> plain("x_1 *or* | $5")
+    'x\\_1 \\*or\\* \\| \\$5'
+    """
+    text = re.sub(r"([\\`*_|<$~])", r"\\\1", text)
+    return re.sub(r"^(\d*)([-+#>.)] )", r"\1\\\2", text, flags=re.MULTILINE)  # no list, heading or quotation
+
+
 def letter(symbol) -> str:
     """A letter as it is read, wherever it goes: alpha is α."""
     before = pretty_use_unicode(True)  # which sympy leaves to the terminal

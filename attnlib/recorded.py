@@ -1,4 +1,4 @@
-"""Results of cells that need what not every reader has, kept as data with their machine, versions and date."""
+"""Results that not every reader can compute, or not while they wait, kept as data with machine, versions and date."""
 
 import datetime
 import importlib.util
@@ -15,33 +15,56 @@ from IPython.display import display
 from attnlib.report import say
 
 
-def recorded(name: str, measure: Callable[[], dict], *, needs: str, folder: str | Path = "recorded") -> dict:
-    """Return what `measure` does; where module `needs` is missing, say so and return what was recorded.
+RECORDS = Path(__file__).with_name("records")  # in the package, so that a notebook has them wherever it is run
+
+
+def read(name: str) -> dict:
+    """Return what is recorded under a name: the result, the versions that gave it, and the date.
 
     Parameters
     ----------
     name : str
-        The record's name: its file is `folder/name.json`.
+        The record's file is `attnlib/records/name.json`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is recorded under that name.
+
+    Examples
+    --------
+    >>> sorted(read("layer-against-torch"))
+    ['date', 'result', 'versions']
+    """
+    return json.loads((RECORDS / f"{name}.json").read_text("utf-8"))
+
+
+def recorded(name: str, measure: Callable[[], dict], *, needs: str) -> dict:
+    """Return what `measure` does; where module `needs` is missing, say so and return what was recorded.
+
+    With the environment variable ATTENTION_RECORD set, what `measure` returns is recorded.
+
+    Parameters
+    ----------
+    name : str
+        The record's name.
     measure : callable
         Returns a dict of names and numbers.
     needs : str
         The module without which `measure` cannot run.
-    folder : path
-        Beside the chapter.  With the environment variable ATTENTION_RECORD set, the result is written there.
 
     Raises
     ------
     FileNotFoundError
         If the module is missing and nothing is recorded.
     """
-    path = Path(folder) / f"{name}.json"
     if importlib.util.find_spec(needs) is None:
-        record = json.loads(path.read_text("utf-8"))
+        record = read(name)
         display(say(f"This needs {needs}, which is missing; recorded on {record['date']} with {record['versions']}."))
         return record["result"]
     result = measure()
     if "ATTENTION_RECORD" in os.environ:
-        write(path, result, needs=needs)
+        write(RECORDS / f"{name}.json", result, needs=needs)
     return result
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/length.py              # lengths 2^10 to 2^15, with CUDA to 2^17; some minutes
     python benchmarks/length.py 256 1024     # other lengths
-    python benchmarks/length.py --record chapters/recorded/length.json
+    python benchmarks/length.py --record attnlib/records/length.json
 
 The time is the median of at most five calls, after one that is not timed. "of product" is what the machine's own matrix
 product reaches in the same run; "to kernel" is the time of `attention` on tensors with eight heads against torch's

@@ -1,7 +1,7 @@
 """What the two models' heads do, and what the loss says: everything that 11-real-heads shows, measured afresh.
 
     python benchmarks/premises.py                                  # some half an hour on two cores
-    python benchmarks/premises.py --record chapters/recorded/heads
+    python benchmarks/premises.py --record attnlib/records/heads
 
 The weights come from `make weights`, the texts from the folder of the record.
 """
@@ -26,7 +26,7 @@ from attnlib.heads import Encoder, LanguageModel
 from attnlib.weights import PACKAGES
 from attnlib.widgets.heads import sentence
 
-TEXTS = Path(__file__).resolve().parents[1] / "chapters/recorded/heads/texts.json"
+TEXTS = Path(__file__).resolve().parents[1] / "attnlib/records/heads/texts.json"
 EXPONENTS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the precision, for the power of the test of several heads
 
 WIDGET = Path(__file__).resolve().parents[1] / "attnlib/widgets/heads.json"

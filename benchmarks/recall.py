@@ -1,7 +1,7 @@
 """Does it matter by what scores are divided? A tiny attention layer learns associative recall at τ = 1, √d and d.
 
     python benchmarks/recall.py                                   # some twenty seconds
-    python benchmarks/recall.py --record chapters/recorded/recall.json
+    python benchmarks/recall.py --record attnlib/records/recall.json
 
 A sequence holds 32 pairs of a fresh Gaussian key with d = 64 coordinates and one of 8 values; then one of its keys
 comes again, and the layer must name the value. W_Q and W_K start with variance 1/d, so scores start with variance d.

@@ -12,7 +12,7 @@ from attnlib.widgets import static_files, widget_classes
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from conftest import launch
 
-RECORD = Path(__file__).resolve().parent.parent / "chapters/recorded/length.json"
+RECORD = Path(__file__).resolve().parent.parent / "attnlib/records/length.json"
 
 DRAG = """async (host) => {
     const times = [];

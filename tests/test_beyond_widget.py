@@ -185,5 +185,5 @@ def test_the_curve_is_the_log_likelihood_up_to_a_constant(noise):
 def test_the_still_picture_says_every_way():
     for ingredient, noise in product(range(3), range(3)):
         widget = Alternatives(ingredient=ingredient, noise=noise)
-        picture = widget._still()
+        picture = widget._repr_mimebundle_()[0]["image/svg+xml"]
         assert f"{widget.answer:.4f}" in picture and ("Log-likelihood" in picture) == (ingredient == 1)

@@ -1,5 +1,7 @@
 """Derivations: nothing is shown unproved, and a record is about what it says that it is about."""
 
+import re
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -50,7 +52,7 @@ def test_an_equation_may_be_multiplied_by_what_is_proved_nonzero_and_by_nothing_
 
 def test_signs_are_proved():
     second = Derivation(sp.Derivative(sp.Sum(log_reading, (i, 1, n)), mean, 2)).step(-kappa * SUM, "twice")
-    assert "< 0" in second.sign("<", "precisions are positive")._repr_latex_()
+    assert "< 0" in second.sign("<", "precisions are positive")._repr_html_().replace("&lt;", "<")
     no_keys = sp.Sum(theta[i] * theta[j], (j, 1, n), (i, 2, n))  # of which there are none when n is one
     below = sp.Sum(j * sp.exp(s[j]), (j, -5, n))  # in which j is not positive
     for start, sign in ((-kappa * SUM, ">"), (over_keys(s[i], i), ">"), (mean**2, ">"), (no_keys, ">"), (below, ">")):
@@ -239,14 +241,22 @@ def test_what_is_held_back_keeps_its_brackets():
         (over_keys(held(s[j] - mean)), r"\sum_{j=1}^{n} \left(s_{j} - \mu\right)"),
         (kappa * alpha - mean, r"\kappa \alpha - \mu"),
     ):
-        assert shown in Derivation(expr, "x")._repr_latex_()
+        assert shown in Derivation(expr, "x")._repr_markdown_()
 
 
 def test_every_medium_shows_every_step_and_escapes_it():
     proof = together(Derivation(STABLE, "w_i").step(SHARES, "if \\(a < b\\) & so"), Derivation(SUM).sign(">", "sum"))
-    page, tex = proof._repr_html_(), proof._repr_latex_()
-    assert page.count("<tr") == tex.count("\\\\\n") + 1 == 3 and page.count("✓ proved</span>") == 2
-    assert r"\(a &lt; b\)" in page and "&amp; so" in page
+    page, text = proof._repr_html_(), proof._repr_markdown_()
+    assert page.count("<tr") == text.count("\n") - 1 == 3
+    assert page.count("✓ proved</span>") == text.count("*✓ proved*") == 2
+    assert r"\(a &lt; b\)" in page and "&amp; so" in page and r"if $a \lt b$ & so" in text
+
+
+def test_a_row_in_markdown_keeps_its_cells():
+    """A bar in a formula or in words would start another cell."""
+    text = Derivation(sp.Abs(mean) + 1).step(1 + sp.Abs(-mean), "a | b, or *c*")._repr_markdown_()
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines()] == [4, 4, 4]
+    assert r"\vert" in text and r"a \| b, or \*c\*" in text
 
 
 @pytest.mark.parametrize(

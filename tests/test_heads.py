@@ -21,7 +21,7 @@ from attnlib.weights import PACKAGES, require_weights
 from benchmarks.heads import llama
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORDED = json.loads((ROOT / "chapters/recorded/heads/texts.json").read_text("utf-8"))
+RECORDED = json.loads((ROOT / "attnlib/records/heads/texts.json").read_text("utf-8"))
 TEXTS = {record["name"]: record["text"] for record in RECORDED}
 TEXTS |= {path.name: path.read_text("utf-8") for path in sorted((ROOT / "chapters").glob("*.md"))}
 ODD = [

@@ -1,5 +1,6 @@
 """What every widget is made of: traits with ranges, laws printed from sympy, and one MIME bundle for every medium."""
 
+import base64
 import html
 import json
 import re
@@ -11,6 +12,7 @@ import anywidget
 import numpy as np
 import sympy as sp
 import traitlets
+from matplotlib.figure import Figure
 
 from attnlib import figures
 from attnlib.codegen import JAVASCRIPT_LOOPS, Law, declared_names
@@ -324,14 +326,15 @@ class Widget(Island):
 
         return f"#{self.name}?" + "&".join(f"{key}={written(value)}" for key, value in self.state().items())
 
-    def _still(self) -> str:
+    def _still(self) -> Figure:
         picture, axes = figures.figure(6.6, 3.4, 2)
         self.draw(*axes)
-        return figures.svg(picture, f"{self.title}. {self.describe()}")
+        return picture
 
     def _repr_mimebundle_(self, **options):
         data, metadata = super()._repr_mimebundle_(**options)
-        still = self._still()
+        picture = self._still()
+        still = figures.svg(picture, f"{self.title}. {self.describe()}")
         data["text/html"] = self._host(
             {"id": self.name, "data-widget": self.kind, "data-name": self.name},
             [*self._quantities, *_PAGE_STATE, *self.page_data],
@@ -340,6 +343,8 @@ class Widget(Island):
             f'<div class="address" data-address="{html.escape(self.link())}"></div></div>',
         )
         data["image/svg+xml"] = still
+        image, metadata["image/png"] = figures.png(picture)
+        data["image/png"] = base64.b64encode(image).decode()
         data[RECORD_TYPE] = [{"kind": "widget", "id": self.kind, "name": self.name}]
         data["text/plain"] = f"{self.title}. {self.describe()}"
         return data, metadata
