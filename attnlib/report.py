@@ -1,5 +1,6 @@
 """What a cell found, set like the page: a sentence or a small table in place of printed columns."""
 
+import os
 import re
 from collections.abc import Iterable
 
@@ -15,6 +16,17 @@ def say(*sentences: str) -> Markdown:
     'The two differ by at most $3\\cdot 10^{-16}$. So they agree.'
     """
     return Markdown(" ".join(sentences))
+
+
+def role(name: str, target: str, words: str) -> str:
+    r"""A link that the book alone can make, `{name}`target``; in another place the words for it.
+
+    Examples
+    --------
+    >>> role("ref", "softmax <the-five-ingredients>", "softmax")
+    'softmax'
+    """
+    return f"{{{name}}}`{target}`" if "ATTENTION_BOOK" in os.environ else words
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Markdown:

@@ -5,6 +5,7 @@ Book itself, which reports the error.
 """
 
 import logging
+import os
 from pathlib import Path
 
 from jupyter_cache import get_cache
@@ -12,7 +13,8 @@ from jupyter_cache.executors import load_executor
 
 
 def execute(app, env, docnames):
-    """Execute what is to be read, is a notebook, and is not in the cache."""
+    """Execute what is to be read, is a notebook, and is not in the cache; cells know by a variable that it is a book."""
+    os.environ["ATTENTION_BOOK"] = "1"
     cache = get_cache(app.config.nb_execution_cache_path)
     for name in docnames:
         path = Path(env.doc2path(name))

@@ -46,7 +46,11 @@ STYLES = (
 UNUSED = ("**/*.map", "**/*.LICENSE.txt", "**/*.ttf", "*webpack-macros.html", "locales", "scripts")
 FONT = "stix-two-math.woff2"  # beside the style sheet
 CODE = 'role="img" aria-label="This address as a QR code"'
-RUN = "To run it: in a copy of the book, make lab opens every chapter as a notebook."
+# How what is downloaded is run.
+RUN = {
+    "download-notebook-button": "It runs anywhere: its first cell installs what it needs.",
+    "download-source-button": "To run it: in a copy of the book, make lab opens every chapter as a notebook.",
+}
 INDEX = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -147,7 +151,7 @@ def menu(button: dict, context: dict) -> dict:
         entry["words"] = words.get(label)
         if label in ("download-notebook-button", "download-source-button"):
             entry["file"] = entry["url"].rpartition("/")[2]
-        entry["note"] = RUN if notebook and label == "download-source-button" else ""
+        entry["note"] = RUN.get(label, "") if notebook else ""
     return button | {"buttons": entries}
 
 

@@ -29,16 +29,19 @@ def repeated(on_page: list[dict]) -> list[str]:
     return [what for what, count in counts.items() if count > 1]
 
 
-def collect(app, doctree):
-    """Note the records in the outputs of a chapter that has just been read."""
+def executed(app, docname: str) -> list:
+    """Return the code cells of a chapter with their outputs; none of a page without cells, or if one of them failed."""
     cache = get_cache(app.config.nb_execution_cache_path)
     try:
-        executed = cache.get_cached_project_nb(app.env.doc2path(app.env.docname))
+        found = cache.get_cached_project_nb(app.env.doc2path(docname))
     except KeyError:
-        return  # a page without cells
-    if executed is None:
-        return  # a cell failed, which MyST-NB reports
-    cells = cache.get_cache_bundle(executed.pk).nb.cells
+        return []
+    return cache.get_cache_bundle(found.pk).nb.cells if found else []  # MyST-NB reports what failed
+
+
+def collect(app, doctree):
+    """Note the records in the outputs of a chapter that has just been read."""
+    cells = executed(app, app.env.docname)
     outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
     on_page = [record for data in outputs for record in data.get(RECORD_TYPE, ())]
     app.env.attention_records[app.env.docname] = on_page
