@@ -185,8 +185,7 @@ def plain(text: str) -> str:
     >>> plain("x_1 *or* | $5")
     'x\\_1 \\*or\\* \\| \\$5'
     """
-    text = re.sub(r"([\\`*_|<$~])", r"\\\1", text)
-    return re.sub(r"^(\d*)([-+#>.)] )", r"\1\\\2", text, flags=re.MULTILINE)  # no list, heading or quotation
+    return re.sub(r"([\\`*_|<$~])", r"\\\1", text)
 
 
 def letter(symbol) -> str:

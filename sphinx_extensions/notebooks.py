@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 from docutils import nodes
+from myst_nb.core.utils import coalesce_streams
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from sphinx.util import logging
 
@@ -141,7 +142,7 @@ class Writer:
                 yield f"**{self.line(node)}**"
             case nodes.paragraph():
                 # No line begins as a list, a heading or a quotation does.
-                yield re.sub(r"^(\d*)([-+#>.)] )", r"\1\\\2", self.line(node), flags=re.MULTILINE)
+                yield re.sub(r"^(\d+(?=[.)] )|(?=[-+#>] ))", r"\1\\", self.line(node), flags=re.MULTILINE)
             case nodes.math_block():
                 yield markdown(node.astext(), display=True)
             case nodes.bullet_list() | nodes.enumerated_list():
@@ -219,7 +220,8 @@ class Writer:
         shown = [part for box in node.findall(is_output) for part in box.children]
         texts = iter([part for part in shown if not isinstance(part, nodes.raw | nodes.literal_block | nodes.figure)])
         metadata = {"jupyter": how for tag, how in FOLDS.items() if tag in ran.metadata.get("tags", ())}
-        yield new_code_cell(ran.source, metadata=metadata, outputs=[self.output(one, texts) for one in ran.outputs])
+        outputs = coalesce_streams([self.output(one, texts) for one in ran.outputs])
+        yield new_code_cell(ran.source, metadata=metadata, outputs=outputs)
         for figure in node.findall(nodes.figure):
             caption = figure[-1]
             yield f"**{self.numbered('figure', figure)}.** {self.line(caption)}"
@@ -303,9 +305,11 @@ def place(app, exception):
     """Put the wheel of the library beside the notebooks."""
     if exception or app.builder.format != "html":
         return
-    command = [sys.executable, "-m", "flit_core.wheel", "--outdir", Path(app.outdir) / FOLDER, ROOT]
-    # The date of what is in the wheel, so that the same files make the same wheel.
+    folder = Path(app.outdir) / FOLDER
+    command = [sys.executable, "-m", "flit_core.wheel", "--outdir", folder, ROOT]
+    # With one date for all that is in it, the same files make the same wheel.
     subprocess.run(command, check=True, capture_output=True, env=os.environ | {"SOURCE_DATE_EPOCH": "1577836800"})
+    (folder / WHEEL).chmod(0o644)  # it is made as a temporary file, which no web server reads
 
 
 def setup(app):
