@@ -87,13 +87,12 @@ def svg(picture: Figure, alternative: str) -> str:
     return head + text[text.index(">") + 1 :]
 
 
-def png(picture: Figure) -> tuple[bytes, dict[str, int]]:
-    """The figure as a PNG with two dots a pixel, and the size at which it is shown, as IPython takes it."""
+def png(picture: Figure) -> bytes:
+    """The figure as a PNG, for where SVG is not shown; a little wider where its titles need it."""
+    buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
-        buffer = io.BytesIO()
-        picture.savefig(buffer, dpi=2 * 72, facecolor=PAPER, metadata={"Software": None})
-    width, height = picture.get_size_inches() * 72
-    return buffer.getvalue(), {"width": round(width), "height": round(height)}
+        picture.savefig(buffer, dpi=110, facecolor=PAPER, bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 class Picture:

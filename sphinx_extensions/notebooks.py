@@ -98,7 +98,8 @@ class Writer:
     def numbered(self, kind: str, node: nodes.Element) -> str:
         """Return the name of a box or figure with the number that it has on the page."""
         number = self.app.env.toc_fignumbers[self.docname][kind][node["ids"][0]]
-        return self.app.config.numfig_format.get(kind, f"{kind.title()} %s") % ".".join(map(str, number))
+        name = self.app.config.numfig_format[kind] % ".".join(map(str, number))
+        return name[0].upper() + name[1:]
 
     def line(self, node: nodes.Element) -> str:
         """Return what stands in a paragraph, or in a part of one."""
@@ -234,8 +235,7 @@ class Writer:
         kept = {kind: data[kind] for kind in ("image/png", "text/markdown", "text/plain") if kind in data}
         if "text/markdown" in data and "text/html" not in data:
             kept["text/markdown"] = "\n\n".join(self.blocks(next(texts)))
-        metadata = {kind: value for kind, value in output.metadata.items() if kind in kept}
-        return new_output(output.output_type, kept, metadata=metadata)
+        return new_output(output.output_type, kept)
 
 
 def above_of(node: nodes.Node) -> Iterator[nodes.Node]:

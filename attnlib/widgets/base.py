@@ -343,8 +343,7 @@ class Widget(Island):
             f'<div class="address" data-address="{html.escape(self.link())}"></div></div>',
         )
         data["image/svg+xml"] = still
-        image, metadata["image/png"] = figures.png(picture)
-        data["image/png"] = base64.b64encode(image).decode()
+        data["image/png"] = base64.b64encode(figures.png(picture)).decode()
         data[RECORD_TYPE] = [{"kind": "widget", "id": self.kind, "name": self.name}]
         data["text/plain"] = f"{self.title}. {self.describe()}"
         return data, metadata
