@@ -208,7 +208,7 @@ class Writer:
                 continue
             if text:
                 inside = "\n\n".join(text)
-                yield f"<details><summary>{summary}</summary>\n\n{inside}\n\n</details>"
+                yield f"<details><summary><b>{summary}</b></summary>\n\n{inside}\n\n</details>"
                 summary, text = f"{self.line(title)}, continued", []
             if part:
                 part.metadata |= {"cellView": "form", "collapsed": True, "jupyter": FOLDS["hide-cell"]}

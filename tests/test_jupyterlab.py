@@ -225,6 +225,9 @@ def test_a_notebook_of_the_site_is_read_before_it_is_run(browser, lab):
     """It is not trusted yet, so HTML and SVG in it would not be shown."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     tab = opened(context, lab, NOTEBOOK)
-    for seen in ("table mjx-container", ".jp-RenderedImage img", ".jp-MarkdownOutput blockquote strong"):
-        ...
+    outputs = tab.locator(".jp-Cell-outputArea")
+    expect(outputs.locator("img").first).to_be_visible()
+    assert tab.evaluate("document.querySelector('.jp-Cell-outputArea img').naturalWidth") > 600
+    expect(outputs.locator("td .katex, td mjx-container, td math").first).to_be_visible()
+    tab.evaluate("async () => { await jupyterapp.commands.execute('notebook:run-cell-and-select-next') }")
     context.close()

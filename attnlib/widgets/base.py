@@ -214,7 +214,8 @@ class Island(anywidget.AnyWidget):
 
     @property
     def _css(self) -> str:
-        return embedded() + _source("widget.css")  # a notebook has no file to take the font from
+        # A notebook has no file to take the font from, and the classic one makes a rem small.
+        return embedded() + re.sub(r"([\d.]+)rem\b", lambda size: f"{16 * float(size[1]):g}px", _source("widget.css"))
 
     def _host(self, names: dict[str, str], traits: Iterable[str], still: str = "") -> str:
         """What a page holds: the values of some traits, and what is seen without scripts."""
