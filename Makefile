@@ -40,7 +40,7 @@ lab: .venv/installed ## open JupyterLab; a double click on a chapter opens it as
 weights: .venv/installed ## fetch the trained weights (176 MB) that chapter 11 measures, into weights/
 	$(BIN)/python -m attnlib.weights
 
-test: .venv/tested .venv-lean/installed browsers ## run every test, also without torch and in browsers
+test: .venv/tested browsers ## run every test, also in browsers and in environments with a kernel alone
 	@$(BIN)/python -m attnlib.weights || true
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -77,10 +77,10 @@ lock: ## pin the newest versions of what the requirements pull in
 	rm -rf .venv-lock
 
 clean: ## delete what was built, installed or fetched here
-	rm -rf _build .venv .venv-lean weights .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build .venv weights .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What the targets stand on: two environments, one of them without torch, and browsers.
+# What the targets stand on: an environment, and browsers.
 
 PINS := binder/requirements.txt binder/constraints.txt pyproject.toml
 
@@ -93,11 +93,6 @@ PINS := binder/requirements.txt binder/constraints.txt pyproject.toml
 
 .venv/tested: tests/requirements.txt .venv/installed
 	$(BIN)/python $(PIP) -r tests/requirements.txt
-	@touch $@
-
-.venv-lean/installed: $(PINS)
-	$(PYTHON) -m venv .venv-lean
-	.venv-lean/bin/python $(PIP) -r binder/requirements.txt
 	@touch $@
 
 # The machine's own browser; else Debian's, where we may install it; else Playwright's.

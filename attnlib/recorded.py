@@ -14,7 +14,6 @@ from IPython.display import display
 
 from attnlib.report import say
 
-
 RECORDS = Path(__file__).with_name("records")  # in the package, so that a notebook has them wherever it is run
 
 

@@ -13,8 +13,8 @@ from jupyter_cache.executors import load_executor
 
 
 def execute(app, env, docnames):
-    """Execute what is to be read, is a notebook, and is not in the cache; cells know by a variable that it is a book."""
-    os.environ["ATTENTION_BOOK"] = "1"
+    """Execute what is to be read, is a notebook, and is not in the cache."""
+    os.environ["ATTENTION_BOOK"] = "1"  # by which cells know that a page is made of them
     cache = get_cache(app.config.nb_execution_cache_path)
     for name in docnames:
         path = Path(env.doc2path(name))

@@ -1,8 +1,8 @@
 """Each chapter as a notebook that runs anywhere, in the site's folder `notebooks/`, with the wheel of `attnlib`.
 
-The text is written as plain Markdown from the page that Sphinx has resolved: numbers, titles and authors are the page's,
-and links lead to the site.  Code and what it gave come from Jupyter Book's cache.  Of an output is kept what every
-viewer shows, Markdown, a PNG or text; what needs the page's scripts or a kernel is left out.
+The text is written as plain Markdown from the page as Sphinx has resolved it: its numbers, titles and authors are the
+page's, and its links lead to the site.  Code and what it gave come from Jupyter Book's cache.  Of an output is kept
+what every viewer shows, Markdown, a PNG or text; what needs the page's scripts or a kernel is left out.
 """
 
 import html
@@ -50,7 +50,9 @@ except ModuleNotFoundError:
         raise RuntimeError(installed.stderr) from None
     importlib.invalidate_caches()
     print(f"attnlib {version} is installed now, from {{place}}.")"""
-ABOUT = "This is [a page of the book]({page}) as a notebook. Pictures are still until the cells are run, from the first on."
+ABOUT = (
+    "This is [a page of the book]({page}) as a notebook. Pictures are still until the cells are run, from the first on."
+)
 COLAB = "https://colab.research.google.com/github/{owner}/blob/notebooks/{name}.ipynb"
 # How JupyterLab folds a cell.
 FOLDS = {"hide-input": {"source_hidden": True}, "hide-cell": {"source_hidden": True, "outputs_hidden": True}}
@@ -220,7 +222,9 @@ class Writer:
         ran = self.cells[node["exec_count"] - 1]
         shown = [part for box in node.findall(is_output) for part in box.children]
         texts = iter([part for part in shown if not isinstance(part, nodes.raw | nodes.literal_block | nodes.figure)])
-        metadata = {"jupyter": how for tag, how in FOLDS.items() if tag in ran.metadata.get("tags", ())}
+        metadata = {}
+        for tag in FOLDS.keys() & ran.metadata.get("tags", ()):
+            metadata["jupyter"] = FOLDS[tag]
         outputs = coalesce_streams([self.output(one, texts) for one in ran.outputs])
         yield new_code_cell(ran.source, metadata=metadata, outputs=outputs)
         for figure in node.findall(nodes.figure):

@@ -82,7 +82,7 @@ def add_links(app, config):
             "path_to_docs": "",
             "use_repository_button": True,
             "use_issues_button": "bitbucket" not in address,
-            # Colab is left out: it opens .ipynb alone, and the chapters are MyST text.
+            # The theme's Colab would open the chapters themselves, which are no .ipynb: see notebooks.py.
             "launch_buttons": {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"},
         }
 

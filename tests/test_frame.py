@@ -147,11 +147,13 @@ def test_the_button_changes_the_colours_and_the_choice_is_kept(tab):
 
 
 def test_a_page_is_downloaded_as_a_file_and_says_how_it_is_run(tab):
-    tab.get_by_label("Download this page").click()
-    with tab.expect_download() as download:
-        tab.locator(".menu a").click()
-    assert download.value.suggested_filename == "05-evidence.md"
-    assert "make lab" in tab.locator(".menu .note").inner_text()
+    for number, (suffix, how) in enumerate(((".ipynb", "installs what it needs"), (".md", "make lab"))):
+        tab.get_by_label("Download this page").click()
+        with tab.expect_download() as download:
+            tab.locator(".menu a").nth(number).click()
+        assert download.value.suggested_filename == f"05-evidence{suffix}"
+        assert how in tab.locator(".menu .note").nth(number).inner_text()
+        tab.keyboard.press("Escape")
 
 
 # ---- the place that an address names ----

@@ -58,10 +58,16 @@ def test_a_notebook_is_plain(notebooks, chapter):
     notebook = notebooks[chapter]
     nbformat.validate(notebook)
     text = written(notebook)
-    assert not re.findall(r"\{[\w:.]+\}`|^ *(?::::|```\{|\([\w-]+\)=)|<script|<svg|attention-widget", text, re.MULTILINE)
+    assert not re.findall(
+        r"\{[\w:.]+\}`|^ *(?::::|```\{|\([\w-]+\)=)|<script|<svg|attention-widget", text, re.MULTILINE
+    )
     assert not re.findall(r"pypi|pythonhosted|--index-url|/root/|/tmp/", nbformat.writes(notebook))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
-    assert {kind for output in outputs for kind in output.get("data", ())} <= {"text/plain", "text/markdown", "image/png"}
+    assert {kind for output in outputs for kind in output.get("data", ())} <= {
+        "text/plain",
+        "text/markdown",
+        "image/png",
+    }
     assert not any(output.output_type == "error" for output in outputs)
     assert len(nbformat.writes(notebook)) < 400_000
 
@@ -80,7 +86,9 @@ def test_formulas_are_left_to_the_viewer(notebooks, chapter):
 def test_every_box_is_there_with_the_number_of_the_page(notebooks, pages, chapter):
     titles = [" ".join(title.get_text(" ").split()) for title in pages[chapter].select(".admonition-title")]
     numbered = [re.match(r"(?:Theorem|Definition|Exercise) \d+|Solution to Exercise \d+", title) for title in titles]
-    there = r"^(?:> )?\*\*((?:Theorem|Definition|Exercise) \d+)\*\*|<summary><b>(Solution to Exercise \d+)(?!.*continued)"
+    there = (
+        r"^(?:> )?\*\*((?:Theorem|Definition|Exercise) \d+)\*\*|<summary><b>(Solution to Exercise \d+)(?!.*continued)"
+    )
     text = "\n\n".join(cell.source for cell in notebooks[chapter].cells if cell.cell_type == "markdown")
     assert [a or b for a, b in re.findall(there, text, re.MULTILINE)] == [match[0] for match in numbered if match]
 
@@ -106,7 +114,9 @@ def test_every_heading_and_figure_is_there(notebooks, pages, chapter):
 
 
 def test_a_solution_is_folded_and_runs(notebooks):
-    cells = [cell for cell in notebooks["02-likelihood"].cells if cell.source.startswith("# @title Solution to Exercise")]
+    cells = [
+        cell for cell in notebooks["02-likelihood"].cells if cell.source.startswith("# @title Solution to Exercise")
+    ]
     assert len(cells) >= 9
     for cell in cells:
         assert cell.cell_type == "code" and cell.metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
@@ -126,7 +136,10 @@ def offered(repository):
     context = {
         "pathto": lambda path, _: f"../{path}",
         "header_buttons": [
-            {"label": "download-buttons", "buttons": [{"label": "download-notebook-button", "url": "_sources/01.ipynb"}]},
+            {
+                "label": "download-buttons",
+                "buttons": [{"label": "download-notebook-button", "url": "_sources/01.ipynb"}],
+            },
             *([{"label": "launch-buttons", "buttons": [{"text": "Binder", "url": "b"}]}] * bool(repository)),
         ],
     }
@@ -274,7 +287,9 @@ def test_the_classic_notebook_shares_a_widget_with_python(place, site, browser):
         assert moved > 1
 
         def asked():
-            tab.evaluate("Jupyter.notebook.execute_cell_range(Jupyter.notebook.ncells() - 1, Jupyter.notebook.ncells())")
+            tab.evaluate(
+                "Jupyter.notebook.execute_cell_range(Jupyter.notebook.ncells() - 1, Jupyter.notebook.ncells())"
+            )
             tab.wait_for_timeout(500)
             return tab.locator("div.cell").last.locator("div.output_stdout").inner_text().strip()
 
