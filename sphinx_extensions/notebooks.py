@@ -306,9 +306,11 @@ def add_buttons(app, pagename, templatename, context, doctree):
 
 
 def place(app, exception):
-    """Put the wheel of the library beside the notebooks."""
+    """Put the wheel of the library beside the notebooks; drop those that the theme has put among the sources."""
     if exception or app.builder.format != "html":
         return
+    for path in (Path(app.outdir) / "_sources").rglob("*.ipynb"):
+        path.unlink()
     folder = Path(app.outdir) / FOLDER
     command = [sys.executable, "-m", "flit_core.wheel", "--outdir", folder, ROOT]
     # With one date for all that is in it, the same files make the same wheel.
