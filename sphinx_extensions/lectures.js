@@ -54,10 +54,6 @@ function fit(slide) {
       text.style.fontSize = `${Math.max(least, Number.parseFloat(text.style.fontSize))}px`;
     }
 }
-for (const event of ["ready", "slidechanged", "resize"])
-  Reveal.on(event, () => Reveal.getCurrentSlide() && fit(Reveal.getCurrentSlide())); // the first resize has none
-Reveal.on("pdf-ready", () => Reveal.getSlides().forEach(fit));
-
 // A slide may show some panels of a widget alone, and let some of its inputs alone be moved.
 for (const part of document.querySelectorAll("[data-panels]")) {
   const [first, last] = part.dataset.panels.split("-");
@@ -72,17 +68,36 @@ for (const part of document.querySelectorAll("[data-moves]"))
   }
 
 // A step may move the slide's widget: forward to what the step says, back to what was there before.
-const before = new WeakMap();
+const before = new Map();
 function move(fragment, changes) {
   const { model } = fragment.closest("section").querySelector(".attention-widget-host");
-  before.set(fragment, Object.fromEntries(Object.keys(changes).map((name) => [name, model.get(name)])));
+  const was = Object.fromEntries(Object.keys(changes).map((name) => [name, model.get(name)]));
   for (const [name, value] of Object.entries(changes)) model.set(name, value);
+  return was;
 }
-Reveal.on(
-  "fragmentshown",
-  ({ fragment }) => fragment.dataset.state && move(fragment, JSON.parse(fragment.dataset.state)),
-);
-Reveal.on("fragmenthidden", ({ fragment }) => before.has(fragment) && move(fragment, before.get(fragment)));
+/** Has a slide's widget stand where the steps that are seen leave it: one may come to a slide from behind. */
+function step(slide, seen = ".visible") {
+  for (const fragment of slide.querySelectorAll("[data-state]"))
+    if (fragment.matches(seen) && !before.has(fragment))
+      before.set(fragment, move(fragment, JSON.parse(fragment.dataset.state)));
+    else if (!fragment.matches(seen) && before.has(fragment)) {
+      move(fragment, before.get(fragment));
+      before.delete(fragment);
+    }
+}
+for (const event of ["ready", "slidechanged", "fragmentshown", "fragmenthidden", "resize"])
+  Reveal.on(event, () => {
+    const slide = Reveal.getCurrentSlide();
+    if (!slide) return; // at the first resize
+    step(slide);
+    fit(slide);
+  });
+Reveal.on("pdf-ready", () => {
+  for (const slide of Reveal.getSlides()) {
+    step(slide, "*");
+    fit(slide);
+  }
+});
 
 // A clicker sends Page Up and Page Down: they turn the slides wherever the focus is. Escape takes it from a mark.
 addEventListener(
@@ -97,5 +112,8 @@ addEventListener(
   },
   true,
 );
-// What was moved on a slide keeps no key of the next one.
+// A button that was pressed, or what was moved on a slide, keeps no key of the next step.
+addEventListener("click", ({ target, detail }) => {
+  if (detail && target.closest(".widget :is(button, [type=radio], [type=checkbox])")) document.activeElement.blur();
+});
 Reveal.on("slidechanged", () => document.activeElement.closest(".shown") && document.activeElement.blur());

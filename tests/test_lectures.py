@@ -52,6 +52,12 @@ STATE = """() => {
     const { model } = Reveal.getCurrentSlide().querySelector(".attention-widget-host");
     return Object.fromEntries(Object.keys(model.get("_quantities")).map((name) => [name, model.get(name)]));
 }"""
+# What each step says of its widget, and the state that this has.
+PRINTED = """() => [...document.querySelectorAll("[data-state]")].map((fragment) => {
+    const { model } = fragment.closest("section").querySelector(".attention-widget-host");
+    const changes = JSON.parse(fragment.dataset.state);
+    return [changes, Object.fromEntries(Object.keys(changes).map((name) => [name, model.get(name)]))];
+})"""
 HANDLE = "section.present .handle >> visible=true"
 CONTROL = "section.present .controls input >> visible=true"
 
@@ -274,6 +280,14 @@ def test_a_step_moves_the_widget_and_back(deck, opened):
             assert before != after
             tab.keyboard.press("ArrowLeft")
             assert tab.evaluate(STATE) == before
+            # Who comes from the next slide finds the answer, and the picture that belongs to it.
+            tab.evaluate("number => Reveal.slide(number + 1, 0, -1)", number)
+            tab.keyboard.press("PageUp")
+            assert tab.evaluate(STATE) == after
+            # A button that is pressed keeps no key: the next one turns the slide.
+            tab.get_by_role("button", name="Reset").click()
+            tab.keyboard.press("ArrowRight")
+            assert tab.evaluate("Reveal.getIndices().h") == number + 1
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -317,6 +331,22 @@ def drag(tab, mark, across, down):
     there = mark.evaluate(middle)
     tab.mouse.up()
     return abs(there[0] - x - across), abs(there[1] - y - down)
+
+
+def test_the_address_is_the_slides(deck, opened):
+    tab = opened(deck)
+    number = live(tab)[0]
+    tab.evaluate("number => Reveal.slide(number, 0, -1)", number)
+    there = "number => location.hash.startsWith(`#/${number}`)"
+    tab.wait_for_function(there, arg=number)  # reveal writes it once a second
+    before = tab.evaluate(STATE)
+    tab.locator("section.present :is(.handle, .controls input) >> visible=true").last.press("ArrowLeft")
+    assert tab.evaluate(STATE) != before
+    tab.wait_for_timeout(400)  # a chapter's picture would have written its state by now
+    assert tab.evaluate(there, number)
+    tab.reload()
+    tab.wait_for_function("window.Reveal?.isReady()")
+    assert tab.evaluate("Reveal.getIndices().h") == number
 
 
 def test_a_finger_drags_and_no_slide_turns(deck, opened):
@@ -371,6 +401,8 @@ def test_deck_prints_one_page_a_slide_and_the_handout_one(deck, opened, site):
     tab.wait_for_function("document.querySelectorAll('.pdf-page').length > 0")
     printed = tab.pdf(prefer_css_page_size=True, print_background=True)
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == len(deck.slides) + 1
+    steps = tab.evaluate(PRINTED)
+    assert all(state[name] == value for changes, state in steps for name, value in changes.items())
     tab.emulate_media(media="print")
     assert not tab.locator(".controls, .actions, .presets >> visible=true").count()
     tab.goto((site / f"lectures/{deck.name}-handout.html").as_uri())

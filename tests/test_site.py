@@ -91,7 +91,8 @@ def read(site):
 
 def test_every_page_is_in_the_table_of_contents(site, pages):
     """And the site's own address leads to the first one."""
-    assert {path.relative_to(site).as_posix() for path in site.rglob("*.html")} == {"index.html", *pages}
+    there = {path.relative_to(site).as_posix() for path in site.rglob("*.html") if path.parent.name != "lectures"}
+    assert there == {"index.html", *pages}
 
 
 def test_page_asks_no_other_host(visit, page):

@@ -551,10 +551,7 @@ export function mount({ model, el, compute, build, columns, describe, guess }) {
     if (!marks) for (const node of within) node.removeAttribute("data-symbol");
     return [entry, within.map((node) => node.closest("math"))];
   });
-  // On paper a widget says where it moves; the code of that address is the page's, for the state that it begins with.
-  const address = el.querySelector(".address") ?? html("div", { class: "address" });
-  const begun = address.dataset.address;
-  const page = document.querySelector("link[rel=canonical]")?.href;
+  const address = el.querySelector(".address") ?? ""; // where it moves, for paper
   root.append(stage, status, formula, legend, numbers, ...(presets.firstChild ? [presets] : []), address);
   guess?.({ model, presets, compute, columns });
   el.replaceChildren(root);
@@ -590,10 +587,6 @@ export function mount({ model, el, compute, build, columns, describe, guess }) {
       }),
     );
     link.href = toFragment(el.dataset.name ?? "", now);
-    if (link.isConnected) {
-      address.dataset.address = page ? page + link.hash : link.href;
-      address.classList.toggle("moved", !begun?.endsWith(link.hash));
-    }
     // A screen reader hears where a drag ended, not every step of it.
     clearTimeout(speak);
     speak = setTimeout(() => (status.textContent = describe(now, results)), status.textContent ? 300 : 0);
@@ -764,6 +757,7 @@ export function awaken(kind, render) {
   enliven(kind, render, (model, el) => {
     const quantities = model.get("_quantities");
     const { name } = el.dataset;
+    if (!name) return; // on a slide the address is the slide's
     const state = () => Object.fromEntries(Object.keys(quantities).map((key) => [key, model.get(key)]));
     const set = (changes) => {
       for (const [key, value] of Object.entries({ ...model.get("_initial"), ...changes })) model.set(key, value);

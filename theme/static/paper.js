@@ -119,8 +119,15 @@ function fit(article) {
   for (const change of changes) change();
 }
 
-/** Makes a widget's address a link, for the paper that is a file. */
+/** Has a widget's address lead to the state in which it is printed: a link, and no code where that is another state. */
 function link(address) {
+  const state = address.parentElement.querySelector(".state-link");
+  if (state) {
+    const page = document.querySelector("link[rel=canonical]")?.href;
+    const href = page ? page + state.hash : state.href;
+    if (!address.dataset.address.endsWith(state.hash)) set(address, "class", "address moved");
+    set(address, "data-address", href);
+  }
   const { address: href } = address.dataset;
   if (/^https?:/.test(href)) add(make("a", { href }, href), address);
 }
