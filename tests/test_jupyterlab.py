@@ -55,7 +55,7 @@ def lab(tmp_path_factory, pytestconfig, site):
 def opened(context, lab, name):
     """A page of JupyterLab in which a file was opened by a double click."""
     tab = context.new_page()
-    tab.goto(lab)
+    tab.goto(f"{lab}&reset")  # without what another page has opened
     tab.locator(f".jp-DirListing-item:has-text('{name}')").dblclick(timeout=60_000)
     expect(tab.locator(".jp-NotebookPanel .jp-CodeCell").first).to_be_visible()
     idle = "jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status === 'idle'"
