@@ -123,9 +123,9 @@ class Writer:
             case nodes.reference():
                 return f"[{self.line(node)}]({self.address(node.get('refuri') or '#' + node['refid'])})"
             case nodes.raw():
-                return re.sub(
-                    r'(?<=href=")[^"]*', lambda link: html.escape(self.address(html.unescape(link[0]))), node.astext()
-                )
+                parts = re.split(r'(?<=href=")([^"]*)', node.astext())  # every second one is a link
+                parts[1::2] = [html.escape(self.address(html.unescape(link))) for link in parts[1::2]]
+                return "".join(parts)
             case nodes.inline():
                 return self.line(node)
         return self.unknown(node)
@@ -259,7 +259,7 @@ def notebook(app, doctree: nodes.document, docname: str) -> nbformat.NotebookNod
     writer = Writer(app, docname, site or "../")
     cells, text = [], []
     for part in [*writer.blocks(doctree), None]:
-        if text and not (isinstance(part, str) and not part.startswith("#")):
+        if text and (not isinstance(part, str) or part.startswith("#")):
             cells.append(new_markdown_cell("\n\n".join(text)))
             text = []
         if isinstance(part, str):
@@ -275,6 +275,11 @@ def notebook(app, doctree: nodes.document, docname: str) -> nbformat.NotebookNod
     return new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 
 
+def find_site(app, config):
+    """Note where the site is published, if that is known."""
+    config.attention_site = published(repository(Path(app.srcdir)))
+
+
 def write(app, doctree, docname):
     """Write a page that has cells as a notebook."""
     if app.builder.format == "html" and is_notebook(app, docname):
@@ -286,7 +291,7 @@ def write(app, doctree, docname):
 
 def is_notebook(app, docname: str) -> bool:
     """Return whether a page has cells."""
-    return "kernelspec" in app.env.metadata[docname]
+    return "kernelspec" in app.env.metadata.get(docname, {})
 
 
 def add_buttons(app, pagename, templatename, context, doctree):
@@ -321,7 +326,7 @@ def place(app, exception):
 def setup(app):
     """Register the site's address as a setting, so that Sphinx writes the pages again when it changes."""
     app.add_config_value("attention_site", "", "html", str)
-    app.connect("config-inited", lambda app, config: setattr(config, "attention_site", published(repository(ROOT))))
+    app.connect("config-inited", find_site)
     app.connect("doctree-resolved", write, priority=900)  # after what fills in the ledger
     app.connect("html-page-context", add_buttons, priority=800)  # after the theme's, before they become menus
     app.connect("build-finished", place)
