@@ -24,7 +24,6 @@ from attnlib import __version__
 from attnlib.printing import markdown, plain
 from sphinx_extensions.pages import fold
 from sphinx_extensions.records import executed
-from sphinx_extensions.repository import published, repository
 
 logger = logging.getLogger(__name__)
 
@@ -255,7 +254,7 @@ def is_output(node: nodes.Node) -> bool:
 
 def notebook(app, doctree: nodes.document, docname: str) -> nbformat.NotebookNode:
     """Return a page as a notebook."""
-    site = app.config.attention_site
+    site = app.config.html_baseurl
     writer = Writer(app, docname, site or "../")
     cells, text = [], []
     for part in [*writer.blocks(doctree), None]:
@@ -273,11 +272,6 @@ def notebook(app, doctree: nodes.document, docname: str) -> nbformat.NotebookNod
         cell.id = f"cell-{number}"
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
-
-
-def find_site(app, config):
-    """Note where the site is published, if that is known."""
-    config.attention_site = published(repository(Path(app.srcdir)))
 
 
 def write(app, doctree, docname):
@@ -324,9 +318,7 @@ def place(app, exception):
 
 
 def setup(app):
-    """Register the site's address as a setting, so that Sphinx writes the pages again when it changes."""
-    app.add_config_value("attention_site", "", "html", str)
-    app.connect("config-inited", find_site)
+    """Register for the moments when a page is resolved, when it is framed, and when all are written."""
     app.connect("doctree-resolved", write, priority=900)  # after what fills in the ledger
     app.connect("html-page-context", add_buttons, priority=800)  # after the theme's, before they become menus
     app.connect("build-finished", place)
