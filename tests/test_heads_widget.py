@@ -534,9 +534,9 @@ def test_the_sentence_runs_from_left_to_right_on_any_page(open_widget):
 
 def test_the_still_picture_says_the_numbers():
     widget = Heads(layer=16, head=3, token=IT, rule=3, tau=0.5)
-    picture = widget._still()
+    picture = widget._repr_mimebundle_()[0]["image/svg+xml"]
     assert f" {widget.weights.max():.4f}" in picture and "sparsemax at τ = 0.5" in picture and "trophy" in picture
-    assert "not recorded" in Heads(layer=26, head=3)._still()
+    assert "not recorded" in Heads(layer=26, head=3)._repr_mimebundle_()[0]["image/svg+xml"]
     said = json.loads(Heads()._repr_mimebundle_()[0]["text/html"].split('application/json">')[1].split("</script>")[0])
     assert said["_tokens"] == TOKENS
     (head,), (pair,) = said["_first"]["heads"], said["_first"]["shared"]  # what the first state needs, no more
