@@ -240,10 +240,10 @@ def test_nothing_overflows_and_all_can_be_read(deck, opened, screen):
     assert not {number: found for number, found in wrong.items() if found}
 
 
-@pytest.mark.parametrize("scheme, rules", [("light", TAGS), ("dark", ["color-contrast"])])
-def test_slides_are_accessible(deck, opened, scheme, rules):
+@pytest.mark.parametrize("scheme, rules, every", [("light", TAGS, 1), ("dark", ["color-contrast"], 4)])
+def test_slides_are_accessible(deck, opened, scheme, rules, every):
     tab = opened(deck, color_scheme=scheme)
-    for number in range(len(deck.slides) + 1):
+    for number in range(0, len(deck.slides) + 1, every):
         turn(tab, number)
         result = Axe().run(
             tab, context="section.present", options={"runOnly": rules, "resultTypes": ["violations"], "preload": False}

@@ -229,7 +229,8 @@ def test_where_the_site_is_known_a_code_opens_the_state_that_is_printed(site, br
         tab.goto(server + page, wait_until="load")
         tab.evaluate("dispatchEvent(new Event('beforeprint'))")
         tab.emulate_media(media="print")
-        for widget in tab.locator(".attention-widget-host[data-name]:not([data-widget=proof])").all():
+        widgets = tab.locator(".attention-widget-host[data-name]:not([data-widget=proof])").all()
+        for widget in widgets:
             said = address + page + widget.locator(".state-link").get_attribute("href")
             assert widget.locator(".address a").inner_text() == said
             picture = imread(io.BytesIO(widget.locator(".address svg").screenshot()))
@@ -242,7 +243,11 @@ def test_where_the_site_is_known_a_code_opens_the_state_that_is_printed(site, br
                     slider.dispatchEvent(new Event("input"));
                 }"""
             )
+        tab.evaluate("for (const kind of ['afterprint', 'beforeprint']) dispatchEvent(new Event(kind))")
+        for widget in widgets:
             assert widget.locator(".address svg").is_hidden()
+            state = widget.locator(".state-link").get_attribute("href")
+            assert widget.locator(".address a").inner_text() == address + page + state
         tab.close()
     context.close()
 
