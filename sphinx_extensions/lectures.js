@@ -54,6 +54,8 @@ function fit(slide) {
       text.style.fontSize = `${Math.max(least, Number.parseFloat(text.style.fontSize))}px`;
     }
 }
+addEventListener("beforeprint", () => paint("light"));
+
 // A slide may show some panels of a widget alone, and let some of its inputs alone be moved.
 for (const part of document.querySelectorAll("[data-panels]")) {
   const [first, last] = part.dataset.panels.split("-");
@@ -70,7 +72,7 @@ for (const part of document.querySelectorAll("[data-moves]"))
 // A step may move the slide's widget: forward to what the step says, back to what was there before.
 const before = new Map();
 function move(fragment, changes) {
-  const { model } = fragment.closest("section").querySelector(".attention-widget-host");
+  const { model } = fragment.closest("section").querySelector(".widget .attention-widget-host");
   const was = Object.fromEntries(Object.keys(changes).map((name) => [name, model.get(name)]));
   for (const [name, value] of Object.entries(changes)) model.set(name, value);
   return was;
@@ -93,6 +95,7 @@ for (const event of ["ready", "slidechanged", "fragmentshown", "fragmenthidden",
     fit(slide);
   });
 Reveal.on("pdf-ready", () => {
+  paint("light");
   for (const slide of Reveal.getSlides()) {
     step(slide, "*");
     fit(slide);

@@ -25,6 +25,7 @@ import shutil
 from dataclasses import dataclass, field
 from importlib.metadata import distribution
 from pathlib import Path
+from urllib.parse import unquote
 
 import yaml
 from docutils import nodes
@@ -40,11 +41,11 @@ from sphinx_extensions import mathematics
 
 REVEAL = Path(distribution("sphinx-revealjs").locate_file("sphinx_revealjs/_static/revealjs"))
 PARTS = ("LICENSE", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js")
-BLOCK = re.compile(r"^:::\{(\w+)\} *(.*)\n((?:.*\n)*?):::$", re.MULTILINE)
+BLOCK = re.compile(r"^:::\{(\w+)\} *(.*)\n((?:.*\n)*?)::: *$", re.MULTILINE)
 PLACE = re.compile(
-    r"(?P<page>[\w-]+)#(?P<id>[\w-]+)(?:\?(?P<state>\S*))?"
-    r"(?: (?P<kind>derivation|table) (?P<number>\d+))?(?: rows (?P<first>\d+)-(?P<last>\d+))?"
-    r"(?: panels (?P<panels>\d-\d))?(?: moves (?P<moves>[\w,]+))?"
+    r"(?:\S*/)?(?P<page>[\w-]+)(?:\.html)?#(?P<id>[\w-]+)(?:\?(?P<state>\S*))?"
+    r"(?: (?P<kind>derivation|table) (?P<number>[1-9]))?(?: rows (?P<first>\d+)-(?P<last>\d+))?"
+    r"(?: panels (?P<panels>[1-9]-[1-9]))?(?: moves (?P<moves>[\w,]+))?"
 )
 KINDS = {"derivation": '<table class="derivation"', "table": '<table class="table"'}
 STATE = re.compile(r'(?<=<script type="application/json">).*?(?=</script>)', re.DOTALL)
@@ -52,6 +53,9 @@ ROW = re.compile(
     r'<tr[^>]*><td class="left"[^>]*>(.*?)</td><td class="formula"[^>]*>(.*?)</td><td class="reason"[^>]*>(.*?)</td>',
     re.DOTALL,
 )
+
+
+HOST = '<div class="attention-widget-host"'
 
 
 class LectureError(ExtensionError):
@@ -66,6 +70,11 @@ class Slide:
     parts: list[tuple[str, str, str]]
     notes: str
     minutes: int
+
+    @property
+    def heading(self) -> str:
+        """Its title as HTML."""
+        return reader().renderInline(self.title)
 
 
 @dataclass
@@ -96,29 +105,40 @@ class Deck:
 
 def read(path: Path) -> Deck:
     """Read a deck's file; raise `LectureError` that names the file and the slide."""
-    head, _, body = path.read_text(encoding="utf-8").removeprefix("---\n").partition("\n---\n")
-    named = yaml.safe_load(head)
-    if not isinstance(named, dict) or named.keys() != {"title", "question"}:
+    try:
+        head, _, body = path.read_text(encoding="utf-8").removeprefix("---\n").partition("\n---\n")
+        named = yaml.safe_load(head)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise LectureError(f"{path.name}: its first lines are no YAML in UTF-8: {error}") from None
+    texts = named.values() if isinstance(named, dict) and named.keys() == {"title", "question"} else [None]
+    if not all(isinstance(text, str) and text.strip() for text in texts):
         raise LectureError(f"{path.name}: between two lines of --- it must give title and question; got {head[:80]!r}")
     deck = Deck(path.stem, **named)
     for text in re.split(r"^## ", body, flags=re.MULTILINE)[1:]:
         title, _, text = text.partition("\n")
         parts, notes, at = [], [], 0
         for block in BLOCK.finditer(text):
-            kind, argument, inside = block.groups()
+            kind, argument, inside = block[1], block[2].strip(), block[3]
             parts.append(("text", "", text[at : block.start()]))
             at = block.end()
-            if kind == "notes" and argument.isdigit():
+            if kind == "notes" and re.fullmatch("[1-9][0-9]?", argument):
                 notes.append((inside, int(argument)))
-            elif kind in ("show", "then"):
-                parts.append((kind, argument.strip(), inside))
+            elif kind == "then" or (kind == "show" and not inside.strip()):
+                parts.append((kind, argument, inside))
             else:
-                raise LectureError(f"{path.name}, {title!r}: no part of a slide is {block[0].splitlines()[0]!r}")
+                raise LectureError(
+                    f"{path.name}, {title!r}: {block[0].splitlines()[0]!r} is no part of a slide, or it holds "
+                    "words that nothing shows, or no ::: closes it"
+                )
         parts.append(("text", "", text[at:]))
         if len(notes) != 1 or ":::" in "".join(text for _, _, text in parts):
             raise LectureError(f"{path.name}, {title!r}: a slide has one :::{{notes}} MINUTES, and closes its parts")
         parts = [(kind, argument, inside) for kind, argument, inside in parts if kind != "text" or inside.strip()]
         deck.slides.append(Slide(title.strip(), parts, *notes[0]))
+    if not deck.slides or not any(kind == "text" for kind, _, _ in deck.slides[-1].parts):
+        raise LectureError(
+            f"{path.name}: a lecture has slides, headings of the second level, and words on its last one"
+        )
     return deck
 
 
@@ -128,14 +148,15 @@ def decks(app) -> list[Deck]:
     return sorted(found, key=lambda deck: deck.chapters)
 
 
-def words(text: str) -> str:
-    """Return Markdown as HTML, its formulas typeset.
+@functools.cache
+def reader() -> MarkdownIt:
+    """Return what reads the Markdown of slides and notes, and typesets its formulas.
 
-    >>> words("A *mean*.")
-    '<p>A <em>mean</em>.</p>\\n'
+    >>> reader().render("A *mean* <b>")
+    '<p>A <em>mean</em> &lt;b&gt;</p>\\n'
     """
     typeset = {"renderer": lambda tex, options: mathematics.convert(tex, options["display_mode"])}
-    return MarkdownIt("commonmark").enable("table").use(dollarmath_plugin, **typeset).render(text)
+    return MarkdownIt("commonmark", {"html": False}).enable("table").use(dollarmath_plugin, **typeset)
 
 
 def element(page: str, start: int) -> str:
@@ -206,6 +227,8 @@ def values(quantities: dict, query: str) -> dict:
         except ValueError:
             raise LectureError(f"{name}={text}: {text!r} is no number and no list of numbers") from None
         dimensions = quantities[name]["dimensions"]
+        if (len(rows) > 1 and dimensions < 2) or (len(rows[0]) > 1 and not dimensions):
+            raise LectureError(f"{name}={text}: more numbers than {name} has")
         changes[name] = rows if dimensions == 2 else rows[0] if dimensions else rows[0][0]
     return changes
 
@@ -236,7 +259,8 @@ class Book:
         if not place or place["page"] not in self.titles:
             raise LectureError(f"{argument!r} is no place of a chapter, such as 02-likelihood#ma-9")
         fragment = found(self.page(place["page"]), place)
-        where = address(place["page"]) + f"#{place['id']}" + (f"?{place['state']}" if place["state"] else "")
+        state = unquote(place["state"] or "").replace("&amp;", "&")
+        where = address(place["page"]) + f"#{place['id']}" + (f"?{state}" if state else "")
         part = Part(fragment, "part", where)
         if fragment.startswith(KINDS["derivation"]):
             rows = ROW.findall(fragment)[int(place["first"] or 1) - 1 : int(place["last"] or 99)]
@@ -247,11 +271,13 @@ class Book:
             reasons = "".join(f"<li>{reason}</li>" for _, _, reason in rows)
             part.html, part.kind = f'<table class="derivation" role="presentation">{lines}</table>', "derivation"
             part.notes = f"<p>The rows, one by one:</p><ol>{moved(reasons, place['page'])}</ol>"
-        elif 'data-widget="proof"' in fragment:
+        elif fragment.startswith('<div class="exercise'):
             part.html, part.kind = exercise(fragment), "exercise"
-        elif 'data-widget="' in fragment:
-            part.widget = awake(fragment, place["state"] or "")
-            if place["state"]:  # its still picture, too
+        elif fragment.startswith("<section") or HOST in fragment[1:] or 'data-widget="proof"' in fragment:
+            raise LectureError(f"{argument!r} holds more than a slide shows: name a part of it, or its exercise")
+        elif fragment.startswith(HOST):
+            part.widget = awake(fragment, state)
+            if state:  # its still picture, too
                 part.html = part.widget._repr_mimebundle_()[0]["text/html"]
             part.html = re.sub(r' data-name="[^"]*"', "", part.html, count=1)  # no part of the page's address
             part.kind = f"widget {part.widget.kind}"
@@ -272,37 +298,45 @@ def awake(host: str, query: str) -> Widget:
 
 def exercise(box: str) -> str:
     """Return an exercise with its box, without the cell that made it; no picture on the slide shows its numbers."""
+    while (at := box.find(f'{HOST} data-widget="answer"')) >= 0:
+        box = box.replace(element(box, at), "")
+    if HOST not in box:
+        return box
     text = re.match(r".*?<section[^>]*>.*?</p>(?=\s*<div)", box, re.DOTALL)[0]
-    host = element(box, box.index('<div class="attention-widget-host"'))
+    host = element(box, box.index(HOST))
     alone = json.loads(STATE.search(host)[0]) | {"_picture": []}
     return f"{text}</section>{STATE.sub(lambda _: json.dumps(alone).replace('<', chr(92) + 'u003c'), host)}</div>"
 
 
 def section(slide: Slide, start: int, book: Book) -> tuple[str, list[Part]]:
     """Return one slide as HTML, and what it shows."""
-    body, notes, parts = [], words(slide.notes), []
+    body, notes, parts = [], reader().render(slide.notes), []
     for kind, argument, text in slide.parts:
         if kind == "show":
             part = book.part(argument)
+            if part.widget and any(other.widget for other in parts):
+                raise LectureError(f"{argument!r} is a second widget on one slide")
             parts.append(part)
             notes += part.notes
             limits = "".join(f' data-{name}="{value}"' for name, value in part.limits.items())
             body.append(f'<div class="shown {part.kind}"{limits} data-prevent-swipe>{part.html}</div>')
         elif kind == "then":
-            widget = parts[-1].widget if parts else None
-            if not widget:
-                raise LectureError(f"{slide.title!r}: {argument!r} follows no widget")
-            changes = values(widget._quantities, argument.removeprefix("?"))
+            widget = next((part.widget for part in parts if part.widget), None)
+            changes = values(widget._quantities, argument.removeprefix("?")) if widget else {}
+            if not changes:
+                raise LectureError(f"{argument!r} names no state of a widget before it")
             for name, value in changes.items():
                 setattr(widget, name, value)  # refuses what is out of range
-            body.append(f"<div class=\"text fragment\" data-state='{json.dumps(changes)}'>{words(text)}</div>")
+            body.append(
+                f"<div class=\"text fragment\" data-state='{json.dumps(changes)}'>{reader().render(text)}</div>"
+            )
         else:
-            body.append(f'<div class="text">{words(text)}</div>')
+            body.append(f'<div class="text">{reader().render(text)}</div>')
     links = (f'<a href="{html.escape(part.address)}">{book.titles[chapter(part.address)]}</a>' for part in parts)
     source = f'<p class="source">{", ".join(dict.fromkeys(links))}</p>' if parts else ""
     minutes = f"<p><b>Minute {start} to {start + slide.minutes}.</b></p>"
     made = (
-        f'<section data-timing="{60 * slide.minutes}"><h2>{words(slide.title)[3:-5]}</h2>{"".join(body)}{source}'
+        f'<section data-timing="{60 * slide.minutes}"><h2>{slide.heading}</h2>{"".join(body)}{source}'
         f'<aside class="notes">{minutes}{notes}</aside></section>'
     )
     return made, parts
@@ -315,6 +349,8 @@ def write(app, exception):
         return  # no site, or one in which nothing has changed
     folder, book = site / "lectures", Book(app)
     template = app.builder.templates.environment.get_template
+    for old in folder.glob("*.html"):
+        old.unlink()
     for name in PARTS:
         (folder / "reveal" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REVEAL / name, folder / "reveal" / name)
@@ -324,10 +360,12 @@ def write(app, exception):
     for name in ("lectures.css", "lectures.js"):
         shutil.copy(Path(__file__).with_name(name), folder / name)
     for deck in decks(app):
-        try:
-            made = [section(*slide, book) for slide in zip(deck.slides, deck.starts, strict=True)]
-        except (LectureError, TraitError) as error:
-            raise LectureError(f"lectures/{deck.name}.md: {error}") from None
+        made = []
+        for slide, start in zip(deck.slides, deck.starts, strict=True):
+            try:
+                made.append(section(slide, start, book))
+            except (LectureError, TraitError, ValueError) as error:  # the last for formulas, too
+                raise LectureError(f"lectures/{deck.name}.md, {slide.title!r}: {error}") from None
         parts = [part for _, shown in made for part in shown]
         context = {
             "deck": deck,
@@ -335,7 +373,7 @@ def write(app, exception):
             "chapters": [(address(name), book.titles[name]) for name in deck.chapters],
             "scripts": sorted(set(re.findall(r'data-widget="([\w-]+)"', "".join(part.html for part in parts)))),
             "exercises": [part.html for part in parts if part.kind == "exercise"],
-            "takeaways": words(deck.slides[-1].parts[0][2]),
+            "takeaways": reader().render(next(text for kind, _, text in deck.slides[-1].parts if kind == "text")),
             "frame": app.config.attention_frame,
         }
         for file, page in ((deck.name, "lecture.html"), (f"{deck.name}-handout", "handout.html")):

@@ -136,10 +136,12 @@ SLIDE = "---\ntitle: T\nquestion: Q?\n---\n\n## One\n\n{}\n\n:::{{notes}} 2\nsay
 @pytest.mark.parametrize(
     "body, words",
     [
-        (":::{shwo} 02-likelihood#ma-9\n:::", "no part of a slide is ':::{shwo} 02-likelihood#ma-9'"),
-        (":::{show} 02-likelihood#ma-9", "closes its parts"),
+        (":::{shwo} 02-likelihood#ma-9\n:::", "':::{shwo} 02-likelihood#ma-9' is no part of a slide"),
+        (":::{show} 02-likelihood#ma-9", "or no ::: closes it"),
         (":::{notes} 3\nagain\n:::", "has one :::{notes} MINUTES"),
-        (":::{notes} long\nwhat\n:::", "no part of a slide is ':::{notes} long'"),
+        (":::{notes} long\nwhat\n:::", "':::{notes} long' is no part of a slide"),
+        (":::{notes} ²\nwhat\n:::", "':::{notes} ²' is no part of a slide"),
+        (":::{show} 02-likelihood#ma-9\nlost words\n:::", "':::{show} 02-likelihood#ma-9' is no part of a slide"),
     ],
 )
 def test_bad_file_is_refused_in_words(tmp_path, body, words):
@@ -150,17 +152,59 @@ def test_bad_file_is_refused_in_words(tmp_path, body, words):
     assert words in str(error.value)
 
 
-def test_file_without_a_question_is_refused_in_words(tmp_path):
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (b"---\ntitle: T\n---\n\n## One\n", "must give title and question; got 'title: T'"),
+        (b"---\ntitle: T\nquestion: true\n---\n", "must give title and question"),
+        (b"---\ntitle: Softmax: why?\nquestion: Q?\n---\n", "its first lines are no YAML"),
+        (b"---\ntitle: \xe9\nquestion: Q?\n---\n", "its first lines are no YAML in UTF-8"),
+        (b"## One\n", "must give title and question"),
+        (b"---\ntitle: T\nquestion: Q?\n---\n\n# One\n", "a lecture has slides"),
+        (b"---\ntitle: T\nquestion: Q?\n---\n\n## One\n\n:::{notes} 2\nsay\n:::\n", "and words on its last one"),
+    ],
+)
+def test_file_that_is_no_lecture_is_refused_in_words(tmp_path, text, words):
     path = tmp_path / "bad.md"
-    path.write_text("---\ntitle: T\n---\n\n## One\n", encoding="utf-8")
-    with pytest.raises(lectures.LectureError, match=r"bad\.md: .* must give title and question; got 'title: T'"):
+    path.write_bytes(text)
+    with pytest.raises(lectures.LectureError, match=r"^bad\.md: ") as error:
         lectures.read(path)
+    assert words in str(error.value)
 
 
-def test_step_without_a_widget_is_refused_in_words(book):
-    slide = lectures.Slide("One", [("then", "?kappa=1", "what")], "notes", 2)
-    with pytest.raises(lectures.LectureError, match=r"'One': '\?kappa=1' follows no widget"):
-        lectures.section(slide, 0, book)
+PICTURE = ("show", "02-likelihood#variance-against-score", "")
+
+
+@pytest.mark.parametrize(
+    "parts, words",
+    [
+        ([("then", "?kappa=1", "what")], "'?kappa=1' names no state of a widget before it"),
+        ([PICTURE, ("then", "", "what")], "'' names no state of a widget before it"),
+        ([PICTURE, ("then", "?kappa=99", "what")], "kappa must be a number within"),
+        ([PICTURE, PICTURE], "is a second widget on one slide"),
+        ([("text", "", "$\\frac{1}{$")], "Missing"),
+    ],
+)
+def test_bad_slide_is_refused_in_words(book, parts, words):
+    with pytest.raises((lectures.LectureError, lectures.TraitError, ValueError)) as error:
+        lectures.section(lectures.Slide("One", parts, "notes", 2), 0, book)
+    assert words in str(error.value)
+
+
+def test_what_is_no_tag_of_ours_is_text(book):
+    made, _ = lectures.section(lectures.Slide("a < b", [("text", "", "<script>x</script>")], "n", 2), 0, book)
+    assert "<h2>a &lt; b</h2>" in made and "&lt;script&gt;" in made and "<script" not in made
+
+
+@pytest.mark.parametrize("place", ["02-likelihood#ex-two-readings", "01-layer#ex-shift", "05-evidence#turn-worth"])
+def test_every_exercise_can_be_shown(book, place):
+    part = book.part(place)
+    assert part.kind == "exercise" and "admonition-title" in part.html and 'data-widget="answer"' not in part.html
+
+
+def test_a_copied_link_is_a_place(book):
+    link = "https://book.example/chapters/02-likelihood.html#variance-against-score?kappa=2&amp;value=1%2C0%2C-1%2C-2"
+    assert book.part(link).widget.state()["value"] == (1, 0, -1, -2)
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +226,10 @@ def book(site):
         ("02-likelihood#ma-9 rows 5-9", "no row is left of 4"),
         ("02-likelihood#variance-against-score?speed=1", "'speed' is none of alpha, kappa, scores, value"),
         ("02-likelihood#variance-against-score?kappa=fast", "'fast' is no number"),
+        ("02-likelihood#variance-against-score?kappa=1,2", "more numbers than kappa has"),
+        ("01-layer#exercises", "holds more than a slide shows"),
+        ("01-layer#hidden-after", "holds more than a slide shows"),
+        ("02-likelihood#variance-against-score panels 0-1", "is no place of a chapter"),
         ("02-likelihood#variance-against-score?kappa=99", "kappa must be a number within"),
         ("02-likelihood#variance-against-score moves speed", "'speed' is none of"),
     ],
