@@ -16,7 +16,6 @@ from pathlib import Path
 
 import nbformat
 from docutils import nodes
-from myst_nb.core.utils import coalesce_streams
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from sphinx.util import logging
 
@@ -224,7 +223,12 @@ class Writer:
         metadata = {}
         for tag in FOLDS.keys() & ran.metadata.get("tags", ()):
             metadata["jupyter"] = FOLDS[tag]
-        outputs = coalesce_streams([self.output(one, texts) for one in ran.outputs])
+        outputs = []
+        for output in ran.outputs:
+            if outputs and output.get("name") and output.get("name") == outputs[-1].get("name"):
+                outputs[-1].text += output.text  # a kernel sends what is printed in pieces of any length
+            else:
+                outputs.append(self.output(output, texts))
         yield new_code_cell(ran.source, metadata=metadata, outputs=outputs)
         for figure in node.findall(nodes.figure):
             caption = figure[-1]
