@@ -150,7 +150,7 @@ def test_a_page_is_downloaded_as_a_file_and_says_how_it_is_run(tab):
     for number, (suffix, how) in enumerate(((".ipynb", "installs what it needs"), (".md", "make lab"))):
         tab.get_by_label("Download this page").click()
         with tab.expect_download() as download:
-            tab.locator(".menu a").first.nth(number).click()
+            tab.locator(".menu a").nth(number).click()
         assert download.value.suggested_filename == f"05-evidence{suffix}"
         assert how in tab.locator(".menu .note").nth(number).inner_text()
         tab.keyboard.press("Escape")
