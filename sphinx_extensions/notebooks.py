@@ -34,7 +34,9 @@ try:
     import attnlib
 
     print(f"attnlib {{attnlib.__version__}} is here; this notebook was made with {version}.")
-except ModuleNotFoundError:
+except ModuleNotFoundError as error:
+    if error.name != "attnlib":
+        raise
     import importlib, subprocess, sys
     from pathlib import Path
 
