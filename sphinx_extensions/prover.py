@@ -163,12 +163,13 @@ def files(folder: Path) -> Path | None:
 
 
 def prepare(app, config):
-    """Have the files made while the chapters run."""
+    """Have the files made while the chapters run; wait for them where pages that say that they are there exist."""
     folder = made(app)
-    config.attention_prover = folder.name
     pool = ThreadPoolExecutor(1)
     app.prover_files = pool.submit(files, folder)
     pool.shutdown(wait=False)
+    there = folder.is_dir() or not Path(app.outdir, "prover").exists() or app.prover_files.result()
+    config.attention_prover = folder.name if there else ""
 
 
 def add_context(app, pagename, templatename, context, doctree):

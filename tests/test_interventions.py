@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,9 @@ from attnlib import interventions
 from attnlib.heads import LanguageModel, causal_attention
 from attnlib.interventions import FACTORS, RULES, best_factor
 from attnlib.maxent import kl_divergence
+from attnlib.recorded import RECORDS
 
-RECORDED = Path(__file__).resolve().parents[1] / "chapters" / "recorded" / "heads"
+RECORDED = RECORDS / "heads"
 
 
 @pytest.fixture

@@ -206,7 +206,9 @@ def failures(place, notebooks):
         notebook = nbformat.reads(nbformat.writes(notebooks[name]), as_version=4)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         try:
-            NotebookClient(notebook, km=manager, resources={"metadata": {"path": place}}).execute(env=kept)
+            client = NotebookClient(notebook, km=manager, resources={"metadata": {"path": place}})
+            client.owns_km = True  # and so ends its kernel
+            client.execute(env=kept)
         except Exception as error:  # which its test shows
             return error
         first = next(cell for cell in notebook.cells if cell.cell_type == "code")

@@ -166,11 +166,11 @@ def test_a_lecture_is_given(other, server, site):
         seen.append(other.evaluate(at))
         assert not other.evaluate(overflows), seen[-1]
     assert seen == sorted(seen)
-    other.evaluate("() => Reveal.slide(2, 0, -1)")
+    other.evaluate("() => Reveal.slide(3, 0, -1)")
     before = other.evaluate(state)
     x, y = settled(other, middle)
     other.drag((x, y), (x - 30, y + 6), (x - 60, y + 12))
     after = other.wait(f"(before) => {{ const now = ({state})(); return now !== before && now }}", before)
     other.press("ArrowRight")
     other.wait(f"(after) => ({state})() !== after", after)
-    assert other.evaluate(at) == [2, 0] and not other.said()
+    assert other.evaluate(at) == [3, 0] and not other.said()

@@ -3,7 +3,6 @@
 import json
 import math
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,10 @@ import scipy.stats
 from attnlib import premises
 from attnlib.heads import Encoder, LanguageModel
 from attnlib.premises import CONTROLS, STATISTICS, Reading, interval, projection_statistics
+from attnlib.recorded import RECORDS
 from attnlib.weights import PACKAGES
 
-RECORDED = Path(__file__).resolve().parents[1] / "chapters" / "recorded" / "heads"
+RECORDED = RECORDS / "heads"
 
 
 @cache
