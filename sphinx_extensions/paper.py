@@ -29,7 +29,7 @@ RUNNING = re.compile(r"<style>@page (\{.*?\} \})</style>")
 CANONICAL = re.compile(r'<link rel="canonical" href="([^"]*)"')
 DROPPED = re.compile(r'<script\b.*?</script>|<a class="headerlink".*?</a>', re.DOTALL)
 HEADING = re.compile(r'<h([12])>(.*?)<a class="headerlink" href="#([^"]*)"', re.DOTALL)
-SECTION = re.compile(r'<section id="([^"]*)">\s*<h([1-3])>')
+SECTION = re.compile(r'<section id="([^"]*)">\s*((?:<span id="[^"]*"></span>)*)<h([1-3])>')
 NAMED = re.compile(r'(?<= )(id|for|aria-labelledby|aria-describedby)="([^"]*)"|url\(#([^)]*)\)')
 LINK = re.compile(r' (?:xlink:)?href="([^"]*)"')
 # Says each formula as speech rules do, and gives all that was said; a picture of a formula has that as its text.
@@ -92,7 +92,7 @@ def chapter(text: str, page: str, pages: list[str], site: str) -> str:
         return f' href="{html.escape(site + path + (f"#{fragment}" if fragment else ""))}"' if site else ""
 
     # A place is where its heading stands, which may have gone to the next page.
-    text = SECTION.sub(r'<section>\n<h\2 id="\1">', DROPPED.sub("", text))
+    text = SECTION.sub(r'<section>\n<h\3 id="\1">\2', DROPPED.sub("", text))
     return LINK.sub(linked, NAMED.sub(named, text))
 
 
